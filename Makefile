@@ -1,0 +1,58 @@
+# make demo   three cities on this machine        make test   everything that can be checked here
+# Needs Python 3.11 with venv. Every step is skipped when its inputs did not change.
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.installed
+CODE := protocol certs config node
+# Detectors of entropy are off: the texts are full of digests and public keys. Settings that name a file hold no secret.
+SECRETS := --disable-plugin HexHighEntropyString --disable-plugin Base64HighEntropyString --exclude-lines '_FILE"\]'
+ARGS ?=
+WORKERS ?= 2
+
+.PHONY: setup demo test test-nightly check bench figure fonts docs
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing. Install it: sudo apt-get install python3.11 python3.11-venv"; exit 3; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) has no venv. Install it: sudo apt-get install python3.11-venv"; exit 3; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "setup: installing the locked requirements"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	@$(BIN)/tongban demo $(ARGS)
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml $(CODE)
+	@find $(CODE) tests bench docs .ci -type f -not -path '*/__pycache__/*' -not -path '*/vectors/*' -print0 \
+		| xargs -0 -r $(BIN)/detect-secrets-hook $(SECRETS)
+	$(BIN)/pytest -q tests/architecture
+
+# The skips are printed last; STRICT=1 turns any skip into a failure.
+test: setup check
+	@STRICT=$(STRICT) $(BIN)/pytest -q -n $(WORKERS) --ignore tests/architecture $(ARGS)
+
+test-nightly: setup
+	@STRICT=$(STRICT) $(BIN)/pytest -q -n $(WORKERS) -m nightly $(ARGS)
+
+bench: setup
+	@$(BIN)/tongban bench $(ARGS)
+
+figure: setup
+	@test -n "$(N)" || { echo "which figure? make figure N=13"; exit 2; }
+	@set -- tests/figures/f$$(printf '%02d' $(N))_*.py; \
+		test -f "$$1" || { echo "figure $(N) has no script in tests/figures yet"; exit 2; }; \
+		$(BIN)/python "$$1"
+
+fonts:
+	@echo "Nothing needs fonts yet: they are for printed papers, which join with the documents issue."
+
+docs: setup
+	@$(BIN)/pytest -q tests/architecture/test_pages.py

@@ -1,0 +1,311 @@
+"""Composition root of the command line: `tongban`.
+
+It reads the settings, opens what a command needs, and mounts the verbs of every room. Common options may
+stand anywhere on the line; `terminal.py` says how commands answer. Refusals and faults end here, each with
+three lines: what happened, which side, what to do.
+"""
+
+import asyncio
+import getpass
+import os
+import sys
+import warnings
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
+
+import click
+import typer
+import uvloop
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+
+from config.data import read_demo_network, read_demo_policy
+from config.faults import SettingsInvalid
+from config.load import Loaded, load
+from config.settings import Settings
+from node.app import SOFTWARE, Node, Running, new_id, open_engine_of, open_node, shared_documents, start, utc_now
+from node.audit import commands as audit_commands
+from node.membership import commands as membership_commands
+from node.membership.keyring import KeysUnusable, read_log_key
+from node.membership.managed import CertsFault, certs_commands
+from node.operations import commands as operations_commands
+from node.operations.logs import set_up_logging
+from node.records import commands as records_commands
+from node.serving import ROLES, NotSafe, Ports, Serving, open_ports, serve, supervise
+from node.simulation import commands as simulation_commands
+from node.storage.schema import status
+from node.terminal import OK, REFUSED, UNAVAILABLE, USAGE, Terminal, take_common_options
+from protocol.errors import NotFound, Refusal
+
+T = TypeVar("T")
+MODE: Final = 0o077
+"""Nothing that a command creates is readable by others."""
+
+
+class Opening:
+    """What commands may open: settings, a node, a running node. Made once per command line."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self.terminal = terminal
+
+    def loaded(self, flags: Mapping[str, str] = MappingProxyType({})) -> Loaded:
+        """Return settings and their origins; flags come before environment and file."""
+        return load(self.terminal.home, config_file=self.terminal.config_file, environment=os.environ, overrides=flags)
+
+    def at(self, home: Path) -> "Opening":
+        """Return the same for another node directory."""
+        return Opening(replace(self.terminal, home=home))
+
+    def demo_members(self) -> list[dict[str, Any]]:
+        """Return the cities of the demo network."""
+        return list(read_demo_network()["members"])
+
+    def demo_rules(self) -> list[dict[str, Any]]:
+        """Return the release rules of the demo."""
+        return list(read_demo_policy()["rules"])
+
+    def engine(self) -> Engine:
+        """Return the database engine, whatever its schema."""
+        return open_engine_of(self.loaded().settings)
+
+    def new_id(self) -> str:
+        """Return a UUIDv7."""
+        return new_id()
+
+    def log_key(self) -> Ed25519PrivateKey:
+        """Return the private key of our log."""
+        node = self.node()
+        return read_log_key(node.settings.dirs.certs, node.passphrase)
+
+    def documents(self) -> dict[str, str]:
+        """Return SHA-256 (hex) of the shared documents by name."""
+        return {name: digest for digest, (name, _) in shared_documents().items()}
+
+    def now(self) -> datetime:
+        """Return the present, aware UTC."""
+        return utc_now()
+
+    def node(self) -> Node:
+        """Return the node of this directory, its database at the present schema."""
+        settings = self.loaded().settings
+        set_up_logging("warning" if settings.logging.level == "info" else settings.logging.level, "text")
+        return self.checked(open_node(settings))
+
+    def checked(self, node: Node) -> Node:
+        """Return a node whose database has the schema of this program, or end with the next step."""
+        if status(node.engine).pending:
+            self.terminal.fail(
+                ("数据库结构落后于本程序", "The database is behind this program"),
+                side=("本市", "this city"),
+                next_step=("tongban db upgrade", "tongban db upgrade"),
+                code=UNAVAILABLE,
+            )
+        return node
+
+    def run(self, work: Callable[[Running], Awaitable[T]]) -> T:
+        """Run a coroutine on a running node: writer, clients and trust, but no ports."""
+        node = self.node()
+
+        async def running() -> T:
+            live = await start(node)
+            try:
+                await live.adopt_own()
+                return await work(live)
+            finally:
+                await live.stop()
+
+        return asyncio.run(running())
+
+    def actor(self) -> str:
+        """Return who acts: `local:<os user>`, or in demo directories whom `--as NAME:ROLE` says."""
+        acting = self.terminal.acting
+        if acting is None:
+            return f"local:{getpass.getuser()}"
+        if not (self.terminal.home / "demo.json").exists():
+            self.terminal.fail(
+                ("--as 只能用于演示目录", "--as works in demo directories only"),
+                side=("本市", "this city"),
+                next_step=("去掉 --as", "leave --as out"),
+                code=USAGE,
+            )
+        return acting.partition(":")[0]
+
+    def role(self) -> str:
+        """Return the role in which the actor acts."""
+        return self.terminal.acting.partition(":")[2] if self.terminal.acting else "system"
+
+
+def command_line(terminal: Terminal) -> typer.Typer:
+    """Return the whole command line."""
+    opening = Opening(terminal)
+    app = typer.Typer(
+        name="tongban",
+        no_args_is_help=True,
+        add_completion=True,
+        help=terminal.text(
+            "通办：跨市社保服务网关", "Tongban: the gateway for social-insurance services across cities"
+        ),
+        epilog=terminal.text(
+            "通用选项：--home 目录 --config 文件 --json --lang zh|en -q --no-color -y --timeout 秒 --as 姓名:角色",
+            "Common options: --home DIR --config FILE --json --lang zh|en -q --no-color -y --timeout S --as NAME:ROLE",
+        ),
+    )
+
+    @app.callback(invoke_without_command=True)
+    def root(version: bool = typer.Option(False, "--version", help="版本 · version")) -> None:
+        if version:
+            typer.echo(SOFTWARE)
+            raise typer.Exit(0)
+
+    membership_commands.mount(app, terminal, opening)
+    _mount_serve(app, terminal, opening)
+    simulation_commands.mount(app, terminal, opening)
+    records_commands.mount(app, terminal, opening)
+    audit_commands.mount(app, terminal, opening)
+    operations_commands.mount(app, terminal, opening)
+    app.add_typer(certs_commands, name="certs")
+    return app
+
+
+def _mount_serve(app: typer.Typer, terminal: Terminal, opening: Opening) -> None:
+    @app.command("serve", help=terminal.text("运行节点", "run the node"))
+    def serve_node(
+        peer: str = typer.Option(None, metavar="HOST:PORT", help=terminal.text("对端端口", "peer port")),
+        console: str = typer.Option(None, metavar="HOST:PORT", help=terminal.text("控制台端口", "console port")),
+        no_console: bool = typer.Option(False, help=terminal.text("不开控制台端口", "no console port")),
+        role: str = typer.Option("all", help=" | ".join(ROLES)),
+        workers: int = typer.Option(1, min=1, max=64, help=terminal.text("进程数", "processes")),
+    ) -> None:
+        if role not in ROLES:
+            raise click.UsageError(f"--role: {' | '.join(ROLES)}")
+        flags = {"peer.listen": peer, "console.listen": console}
+        loaded = opening.loaded({key: value for key, value in flags.items() if value})
+        settings = loaded.settings
+        set_up_logging(settings.logging.level, settings.logging.format)
+        listen, ours = settings.peer.listen, settings.console.listen
+        try:
+            ports = open_ports(role, (listen.host, listen.port), None if no_console else (ours.host, ours.port))
+        except OSError as fault:
+            what = (f"端口不可用：{fault.strerror}", f"A port cannot be used: {fault.strerror}")
+            todo = ("换用 --peer / --console 端口", "use other ports: --peer / --console")
+            terminal.fail(what, side=("本市", "this city"), next_step=todo, code=UNAVAILABLE)
+        if workers == 1:
+            raise typer.Exit(_serve_process(terminal, opening, settings, ports, role))
+        roles = [role if slot == 0 or role != "all" else "peer" for slot in range(workers)]
+        raise typer.Exit(
+            supervise(workers, lambda slot: _serve_process(terminal, opening, settings, ports, roles[slot]))
+        )
+
+
+def _serve_process(terminal: Terminal, opening: Opening, settings: Settings, ports: Ports, role: str) -> int:
+    """Serve with one process until a signal; return its exit code."""
+    served = Ports(
+        ports.peer if role in ("all", "peer") else None, ports.console if role in ("all", "console") else None
+    )
+
+    def tell(zh: str, en: str) -> None:
+        print(terminal.text(zh, en) if not terminal.json else f'{{"ready": "{en}"}}', flush=True)
+
+    async def run() -> None:
+        running = await start(opening.checked(open_node(settings)))
+        await serve(Serving(role, served, tell, opening.actor()), running)
+
+    try:
+        uvloop.run(run())
+    except NotSafe as fault:
+        typer.echo(f"✘ {fault}", err=True)
+        return REFUSED
+    except typer.Exit as end:
+        return int(end.exit_code)
+    except Exception as fault:
+        return _explain(terminal, fault)
+    return OK
+
+
+def main() -> None:
+    """Run the command line and end with its exit code."""
+    os.umask(MODE)
+    warnings.filterwarnings("ignore", category=UserWarning, module="cryptography")
+    arguments = sys.argv[1:]
+    own = arguments[:1] == ["certs"]
+    try:
+        terminal, rest = take_common_options([] if own else arguments, os.environ)
+    except ValueError as fault:
+        typer.echo(f"✘ {fault}", err=True)
+        raise SystemExit(USAGE) from None
+    raise SystemExit(_run(terminal, arguments if own else rest))
+
+
+def _run(terminal: Terminal, arguments: list[str]) -> int:
+    try:
+        code = command_line(terminal)(arguments, standalone_mode=False)
+        return int(code or 0)
+    except typer.Exit as end:
+        return int(end.exit_code)
+    except click.exceptions.Exit as end:
+        return int(end.exit_code)
+    except click.ClickException as fault:
+        fault.show()
+        return USAGE
+    except (KeyboardInterrupt, click.Abort):
+        return REFUSED
+    except Exception as fault:
+        return _explain(terminal, fault)
+
+
+def _explain(terminal: Terminal, fault: Exception) -> int:
+    """Turn a fault into three lines and an exit code; what is not foreseen goes on as a traceback."""
+    own = ("本市", "this city")
+    words: dict[type[Exception], tuple[tuple[str, str], tuple[str, str], int]] = {
+        KeysUnusable: (
+            (f"密钥或证书不可用：{fault}", f"A key or certificate cannot be used: {fault}"),
+            ("tongban certs show；按提示修复该文件", "tongban certs show; mend the file named"),
+            UNAVAILABLE,
+        ),
+        OperationalError: (
+            ("数据库不可用", "The database is not available"),
+            ("检查 database.url；tongban doctor --only database", "check database.url; tongban doctor --only database"),
+            UNAVAILABLE,
+        ),
+    }
+    try:
+        if isinstance(fault, SettingsInvalid):
+            _print_settings_fault(terminal, fault)
+        if isinstance(fault, CertsFault):
+            terminal.fail((fault.zh, fault.en), side=own, next_step=("tongban certs --help",) * 2, slug=fault.slug)
+        if isinstance(fault, NotFound) and "joined" in fault.detail:
+            todo = "tongban init --network manifest.json --genesis DIGEST"
+            what = ("本节点尚未加入网络", "This node has not joined a network")
+            terminal.fail(what, side=own, next_step=(todo, todo), code=UNAVAILABLE)
+        if isinstance(fault, Refusal):
+            what = (f"{fault.title_zh}：{fault.detail}", f"{fault.title_en}: {fault.detail}")
+            terminal.fail(what, side=own, next_step=(fault.next_zh, fault.next_en), slug=fault.slug)
+        for kind, (what, todo_pair, code) in words.items():
+            if isinstance(fault, kind):
+                terminal.fail(what, side=own, next_step=todo_pair, code=code)
+    except typer.Exit as end:
+        return int(end.exit_code)
+    raise fault
+
+
+def _print_settings_fault(terminal: Terminal, fault: SettingsInvalid) -> None:
+    faults: list[dict[str, Any]] = [
+        {"key": one.key, "source": str(one.source), "line": one.line, "problem": one.problem_en, "nearest": one.nearest}
+        for one in fault.faults
+    ]
+    terminal.fail(
+        ("设置有误：\n" + fault.text("zh"), "The settings have faults:\n" + fault.text("en")),
+        side=("本市", "this city"),
+        next_step=("改正后运行 tongban config check", "mend them, then tongban config check"),
+        code=USAGE,
+        facts={"faults": faults},
+    )
+
+
+if __name__ == "__main__":
+    main()

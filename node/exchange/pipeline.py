@@ -1,0 +1,284 @@
+"""The inbound pipeline: from the bytes of a request to a signed reply (protocol §5.1).
+
+Steps 0-7 are arithmetic (`protocol.envelope`) and run on the event loop; steps 8-11 are one work of the
+process's writer: replay row, effect, log entry and the reply's exact payload commit together, before
+the reply leaves. Signing comes after the commit, from the stored payload, and may be repeated.
+
+A message passes five hands: `transport` (bytes), `Pipeline.receive` (verify), `Writer` (commit),
+the handler of its type in its room (effect), and `seal_reply` (signature).
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import structlog
+
+from node.audit.service import Entry
+from node.exchange import store
+from node.exchange.limits import PeerLimits
+from node.exchange.service import Answer, Handler, Learning
+from node.failpoints import failpoint
+from node.storage.encryption import Vault
+from node.storage.unit_of_work import Place, Transaction, Writer
+from protocol.certificates import Certificate
+from protocol.claims import (
+    JSON_TYPE,
+    PROBLEM_TYPE,
+    REFUSAL,
+    VERSION,
+    Answered,
+    LogPlace,
+    ReplyClaims,
+    describe_body,
+    format_claims,
+    sha256,
+)
+from protocol.envelope import (
+    Message,
+    MessageKey,
+    RawMessage,
+    Trust,
+    admit,
+    read_certificate_name,
+    read_number,
+    seal_reply,
+    unseal,
+)
+from protocol.errors import (
+    CertificateExpired,
+    CertificateRevoked,
+    Internal,
+    ManifestBehind,
+    NotAMember,
+    Refusal,
+    ReplayConflict,
+    StorageFull,
+    UnknownCertificate,
+    format_problem,
+)
+from protocol.manifest import Status
+from protocol.messages import QUERIES, REPLY_OF, REQUESTS, parse_body
+from protocol.suites import encode
+
+REPLAY_BODY_GRACE: Final = timedelta(seconds=300)
+
+logger = structlog.get_logger("exchange")
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """An HTTP answer: `statement` is empty only when nothing could be signed for."""
+
+    status: int
+    statement: bytes
+    body: bytes
+    content_type: str
+    retry_after_seconds: int | None = None
+    close: bool = False
+
+
+@dataclass(slots=True)
+class _Executed:
+    """A reply as it is stored; the payload is complete once the log has given the place."""
+
+    body: bytes
+    body_type: str
+    status: int
+    payload: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Everything that receiving needs, as values."""
+
+    writer: Writer
+    vault: Vault
+    limits: PeerLimits
+    handlers: Mapping[str, Handler]
+    trust: Callable[[], Trust]
+    key: Callable[[], MessageKey]
+    learning: Learning
+    now: Callable[[], datetime]
+    new_id: Callable[[], str]
+    has_room: Callable[[], bool]
+    """whether the disk reserve is untouched"""
+
+    async def receive(self, raw: RawMessage, certificate: Certificate, fault: Refusal | None = None) -> Sealed:
+        """Answer one message of a peer; every fault becomes a refusal, signed if the peer is a member.
+
+        `fault` is what transport found wrong with the request (step 1: sizes, header, time).
+        """
+        failpoint("receive.before_verify")
+        try:
+            message = await self._verify(raw, certificate, fault)
+            executed = await self.writer.submit(lambda transaction: self._execute(transaction, message))
+            failpoint("receive.before_sign")
+            statement = seal_reply(executed.payload, self.key())
+        except Refusal as refusal:
+            return await self._refuse(refusal, raw, certificate)
+        except Exception:
+            trace = self._trace()
+            logger.exception("message.failed", peer=certificate.member, trace=trace)
+            return await self._refuse(Internal(), raw, certificate, trace=trace)
+        failpoint("receive.before_reply")
+        return Sealed(executed.status, statement, executed.body, executed.body_type)
+
+    async def _verify(self, raw: RawMessage, certificate: Certificate, fault: Refusal | None) -> Message:
+        # 0 TLS peer is an active member       1-7 unseal; what is lacking is fetched once, then tried again
+        trust, now = self.trust(), self.now()
+        admit(certificate, trust, now=now)  # 0
+        if fault is not None:
+            raise fault
+        if not self.has_room():
+            raise StorageFull("the disk reserve is reached; nothing was stored")
+        try:
+            message = unseal(raw, trust, peer=certificate.member, now=now)  # 1-7
+        except UnknownCertificate:
+            name = read_certificate_name(raw.statement)
+            if name is None or name in trust.certificates:
+                raise
+            if not await self.learning.certificate(certificate.member, name):
+                raise
+            message = unseal(raw, self.trust(), peer=certificate.member, now=now)
+        except ManifestBehind:
+            await self.learning.manifest(certificate.member)
+            message = unseal(raw, self.trust(), peer=certificate.member, now=now)
+        # The rate is counted before the database is touched, so that a flood never reaches it (10).
+        self.limits.count_message(certificate.member)
+        return message
+
+    def _execute(self, transaction: Transaction, message: Message) -> _Executed:
+        # 8 seen before?  9 type and body  10 policy, in the handler  11 effect, replay row, entry, payload
+        failpoint("receive.before_effect")
+        claims = message.claims
+        seen = store.received(transaction.session, claims.iss, claims.jti)  # 8
+        if seen is not None:
+            digest, payload, body, body_type, status = seen
+            if digest != message.digest:
+                raise ReplayConflict("this number was used for another text")
+            stored = self.vault.decrypt(body, _context(claims.iss, claims.jti)) if body is not None else b""
+            return _Executed(stored, body_type, status, payload)
+        parsed = parse_body(REQUESTS, claims.msg, message.body)  # 9
+        answer = self.handlers[claims.msg](transaction, message, parsed)  # 10
+        executed = _Executed(answer.body, JSON_TYPE, answer.status)  # 11
+
+        def placed(_session: object, place: Place) -> None:
+            executed.payload = self._payload(message, answer, place)
+            store.insert_received(transaction.session, self._row(message, executed))
+
+        transaction.append(_entry_of(message, answer, now=self.now()), placed)
+        return executed
+
+    def _payload(self, message: Message, answer: Answer, place: Place) -> bytes:
+        trust, claims = self.trust(), message.claims
+        return format_claims(
+            ReplyClaims(
+                net=claims.net,
+                ver=VERSION,
+                iss=claims.aud,
+                aud=claims.iss,
+                iat=int(self.now().timestamp()),
+                jti=self.new_id(),
+                msg=REPLY_OF[claims.msg],
+                man=trust.manifest.label,
+                re=Answered(jti=claims.jti, sha256=message.digest),
+                status=answer.status,
+                log=LogPlace(origin=place.origin, index=place.index, leaf=encode(place.leaf)),
+                body=describe_body(answer.body),
+            )
+        )
+
+    def _row(self, message: Message, executed: _Executed) -> dict[str, object]:
+        claims = message.claims
+        ends = datetime.fromtimestamp(claims.exp, UTC) + REPLAY_BODY_GRACE if claims.msg in QUERIES else None
+        return {
+            "iss": claims.iss,
+            "jti": claims.jti,
+            "digest": message.digest,
+            "statement": message.statement,
+            "payload": executed.payload,
+            "body": self.vault.encrypt(executed.body, _context(claims.iss, claims.jti)),
+            "body_type": executed.body_type,
+            "status": executed.status,
+            "received_at": self.now(),
+            "body_until": ends,
+        }
+
+    async def _refuse(self, refusal: Refusal, raw: RawMessage, certificate: Certificate, *, trace: str = "") -> Sealed:
+        trace = trace or self._trace()
+        peer, number = certificate.member, read_number(raw.statement)
+        logger.info("message.refused", peer=peer, slug=refusal.slug, trace=trace)
+        body = json.dumps(format_problem(refusal, trace=trace), ensure_ascii=False).encode()
+        statement = self._signed_refusal(refusal, raw, body, peer, number)
+        if self.limits.may_log_refusal(peer):
+            await self._log_refusal(refusal, raw, peer, number)
+        closing = isinstance(refusal, CertificateRevoked | CertificateExpired | NotAMember)
+        return Sealed(refusal.status, statement, body, PROBLEM_TYPE, refusal.retry_after_seconds, closing)
+
+    def _signed_refusal(self, refusal: Refusal, raw: RawMessage, body: bytes, peer: str, number: str | None) -> bytes:
+        """Return a signed statement, or nothing: for a city that is no member, or a header that does not parse."""
+        trust = self.trust()
+        member = trust.manifest.members.get(peer)
+        if member is None or member.status is Status.LEFT or read_certificate_name(raw.statement) is None:
+            return b""
+        claims = ReplyClaims(
+            net=trust.manifest.network,
+            ver=VERSION,
+            iss=trust.member,
+            aud=peer,
+            iat=int(self.now().timestamp()),
+            jti=self.new_id(),
+            msg=REFUSAL,
+            man=trust.manifest.label,
+            re=Answered(jti=number, sha256=sha256(raw.statement)),
+            status=refusal.status,
+            body=describe_body(body, PROBLEM_TYPE),
+        )
+        return seal_reply(format_claims(claims), self.key())
+
+    async def _log_refusal(self, refusal: Refusal, raw: RawMessage, peer: str, number: str | None) -> None:
+        entry = Entry(
+            kind="refusal",
+            dir="in",
+            time=self.now(),
+            peer=peer,
+            jti=number,
+            request=sha256(raw.statement),
+            status=refusal.status,
+            slug=refusal.slug,
+        )
+        try:
+            await self.writer.submit(lambda transaction: transaction.append(entry))
+        except Exception:
+            logger.warning("refusal.not_logged", peer=peer, slug=refusal.slug)
+
+    def _trace(self) -> str:
+        digits = self.new_id().replace("-", "")[-8:]
+        return f"{digits[:4]}-{digits[4:]}"
+
+
+def _context(iss: str, jti: str) -> bytes:
+    return f"received:{iss}:{jti}".encode()
+
+
+def _entry_of(message: Message, answer: Answer, *, now: datetime) -> Entry:
+    claims = message.claims
+    return Entry(
+        kind="message",
+        dir="in",
+        time=now,
+        peer=claims.iss,
+        jti=claims.jti,
+        msg=claims.msg,
+        request=message.digest,
+        reply=sha256(answer.body),
+        status=answer.status,
+        item=claims.why.item if claims.why else None,
+        case=claims.why.case if claims.why else None,
+        basis=claims.why.basis if claims.why else None,
+        officer=claims.who.officer if claims.who else None,
+        person=answer.person,
+    )

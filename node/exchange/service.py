@@ -1,0 +1,227 @@
+"""Asking a peer: sign, log, send, verify the answer, log again (protocol §5); and what handlers of messages are.
+
+The message and its entry are committed before the first attempt; the reply and its entry when it has
+been verified. An answer that fails verification is no answer. What changes state at the peer goes
+through the outbox, which joins with the cases issue; queries are asked here, and asked anew by people.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+
+from node.audit.service import Entry
+from node.exchange import store
+from node.failpoints import failpoint
+from node.storage.unit_of_work import Transaction
+from node.transport.client import NoAnswer, PeerClients
+from protocol.claims import JSON_TYPE, REFUSAL, VERSION, Claims, Who, Why, describe_body, sha256
+from protocol.envelope import (
+    Message,
+    MessageKey,
+    RawReply,
+    Reply,
+    Trust,
+    active_member,
+    read_certificate_name,
+    seal,
+    unseal_reply,
+)
+from protocol.errors import ManifestBehind, Problem, Refusal, UnknownCertificate, parse_problem
+from protocol.messages import REPLIES, REPLY_OF, Body, parse_body
+from protocol.suites import parse_json
+
+logger = structlog.get_logger("exchange")
+
+LIFETIME: Final = timedelta(seconds=120)
+ATTEMPTS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a handler gives back: the body of the reply, and whom it is about (for the log)."""
+
+    body: bytes
+    status: int = 200
+    person: tuple[str, str] | None = field(default=None, repr=False)
+
+
+Handler = Callable[[Transaction, Message, Body], Answer]
+"""Steps 10 and 11 of one message type: raises a `Refusal`, or has its effect through the transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """How a node fetches what a message names and it lacks; given by the membership room."""
+
+    certificate: Callable[[str, str], Awaitable[bool]]
+    """(member, fingerprint) -> whether it was learnt; raises Busy when the sender cannot be reached"""
+    manifest: Callable[[str], Awaitable[None]]
+    """(member) -> after trying to catch up"""
+
+
+class RefusedByPeer(Exception):
+    """The peer's signed refusal; `signed` is False for one that proves nothing."""
+
+    def __init__(self, member: str, problem: Problem, *, signed: bool) -> None:
+        super().__init__(f"{member} refused: {problem.slug}")
+        self.member = member
+        self.problem = problem
+        self.signed = signed
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to ask whom, why, and who asks; `person` is for our own log only."""
+
+    member: str
+    msg: str
+    body: bytes = field(repr=False)
+    why: Why | None = None
+    who: Who | None = None
+    person: tuple[str, str] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A verified answer, its parsed body, and how long it took."""
+
+    reply: Reply
+    body: Body
+    milliseconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Everything that asking needs, as values."""
+
+    write: Callable[[Callable[[Transaction], Any]], Any]
+    """awaitable commit of one work: `Writer.submit`"""
+    clients: PeerClients
+    trust: Callable[[], Trust]
+    key: Callable[[], MessageKey]
+    learning: Learning
+    now: Callable[[], datetime]
+    new_id: Callable[[], str]
+    monotonic: Callable[[], float]
+
+    async def ask(self, question: Question, *, seconds: float) -> Answered:
+        """Return the peer's verified answer.
+
+        Raises:
+            NotAMember, MemberSuspended: before anything is signed.
+            RefusedByPeer: a problem of the peer.
+            NoAnswer: the outcome is unknown; a query may be asked anew.
+        """
+        # 1 sign   2 commit message and entry   3 send   4 verify   5 commit reply and entry
+        member = active_member(self.trust().manifest, question.member)
+        request = self._sign(question)  # 1
+        await self.write(lambda transaction: self._book_request(transaction, request, question))  # 2
+        started = self.monotonic()
+        for attempt in range(ATTEMPTS):
+            failpoint("send.before_post")
+            raw, server = await self.clients.post_message(  # 3
+                member, request.statement, request.body, JSON_TYPE, seconds=seconds
+            )
+            failpoint("send.after_reply")
+            reply = await self._verified(raw, request, server)  # 4
+            problem = _problem_of(raw, reply)
+            if problem is None or problem.known is not ManifestBehind or attempt == ATTEMPTS - 1:
+                break
+        if reply is not None:
+            await self.write(lambda transaction: self._book_reply(transaction, request, reply, question))  # 5
+        if problem is not None:
+            raise RefusedByPeer(question.member, problem, signed=reply is not None)
+        if reply is None:
+            raise NoAnswer("unsigned", f"{question.member} answered without a signature")
+        milliseconds = round((self.monotonic() - started) * 1000)
+        return Answered(reply, _parsed_body(question.msg, reply), milliseconds)
+
+    def _sign(self, question: Question) -> Message:
+        trust, key, now = self.trust(), self.key(), self.now()
+        issued = int(now.timestamp())
+        ends = min(issued + int(LIFETIME.total_seconds()), int(key.certificate.not_after.timestamp()))
+        claims = Claims(
+            net=trust.manifest.network,
+            ver=VERSION,
+            iss=trust.member,
+            aud=question.member,
+            iat=issued,
+            exp=ends,
+            jti=self.new_id(),
+            msg=question.msg,
+            man=trust.manifest.label,
+            why=question.why,
+            who=question.who,
+            body=describe_body(question.body),
+        )
+        statement = seal(claims, key)
+        return Message(claims=claims, statement=statement, digest=sha256(statement), body=question.body)
+
+    def _book_request(self, transaction: Transaction, request: Message, question: Question) -> None:
+        now, claims = self.now(), request.claims
+        row = {"jti": claims.jti, "aud": claims.aud, "msg": claims.msg, "statement": request.statement, "sent_at": now}
+        store.insert_sent(transaction.session, row)
+        transaction.append(_entry(request, question, kind="message", dir="out", time=now))
+
+    def _book_reply(self, transaction: Transaction, request: Message, reply: Reply, question: Question) -> None:
+        now = self.now()
+        store.record_reply(
+            transaction.session, request.claims.jti, reply=reply.statement, status=reply.claims.status, now=now
+        )
+        answered = {"reply": reply.digest, "status": reply.claims.status}
+        transaction.append(_entry(request, question, kind="reply", dir="in", time=now, **answered))
+
+    async def _verified(self, raw: RawReply, request: Message, server: str) -> Reply | None:
+        if not raw.statement:
+            return None
+        try:
+            return unseal_reply(raw, request, self.trust(), server=server, now=self.now())
+        except UnknownCertificate:
+            name = read_certificate_name(raw.statement)
+            if name is None or not await self.learning.certificate(server, name):
+                raise NoAnswer("unverified", f"the message certificate of {server} is not known") from None
+        except Refusal as refusal:
+            logger.warning("reply.unverified", peer=server, slug=refusal.slug)
+            raise NoAnswer("unverified", f"the answer of {server} does not verify: {refusal.detail}", refusal) from None
+        try:
+            return unseal_reply(raw, request, self.trust(), server=server, now=self.now())
+        except Refusal as refusal:
+            logger.warning("reply.unverified", peer=server, slug=refusal.slug)
+            raise NoAnswer("unverified", f"the answer of {server} does not verify: {refusal.detail}", refusal) from None
+
+
+def _problem_of(raw: RawReply, reply: Reply | None) -> Problem | None:
+    if reply is not None and reply.claims.msg != REFUSAL:
+        return None
+    try:
+        return parse_problem(parse_json(raw.body))
+    except Refusal:
+        return None
+
+
+def _parsed_body(msg: str, reply: Reply) -> Body:
+    try:
+        if reply.claims.msg != REPLY_OF[msg]:
+            raise NoAnswer("unverified", "the answer is of another type than the question asks for")
+        return parse_body(REPLIES, reply.claims.msg, reply.body)
+    except Refusal as refusal:
+        raise NoAnswer("unreadable", f"the answer's body: {refusal.slug}", refusal) from None
+
+
+def _entry(request: Message, question: Question, **what: Any) -> Entry:
+    claims = request.claims
+    return Entry(
+        peer=claims.aud,
+        jti=claims.jti,
+        msg=claims.msg,
+        request=request.digest,
+        item=claims.why.item if claims.why else None,
+        case=claims.why.case if claims.why else None,
+        basis=claims.why.basis if claims.why else None,
+        officer=claims.who.officer if claims.who else None,
+        person=question.person,
+        **what,
+    )

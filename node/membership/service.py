@@ -1,0 +1,223 @@
+"""Membership: which manifest is in force, which CRLs and certificates are known, and how they arrive.
+
+Every change is a row, a log entry and a step of the trust generation in one transaction; `TrustKeeper`
+gives the current `Trust` to everybody, and replaces it whole when the generation has moved.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from sqlmodel import Session
+
+from node.audit.service import Entry
+from node.membership import store
+from node.storage.unit_of_work import Database, Transaction
+from protocol.certificates import Certificate, Crl, CrlInvalid, Purpose, parse_certificate, parse_crl
+from protocol.claims import sha256
+from protocol.envelope import Trust
+from protocol.errors import Malformed, NotFound, Refusal, UnknownCertificate
+from protocol.manifest import Manifest, accept_genesis, accept_next, reread
+
+
+def found_network(transaction: Transaction, data: bytes, *, digest: str, now: datetime) -> Manifest:
+    """Bring the genesis manifest into force at this node.
+
+    Raises:
+        ManifestRefused: not the genesis with that digest, signed by all founders.
+    """
+    manifest = accept_genesis(data, digest=digest)
+    _keep_manifest(transaction, manifest, now=now)
+    return manifest
+
+
+def accept_version(transaction: Transaction, data: bytes, *, now: datetime) -> Manifest:
+    """Bring the next version into force; it proves itself against the one in force.
+
+    Raises:
+        ManifestRefused: not the next version, or too few votes; the current one stays.
+    """
+    manifest = accept_next(manifest_in_force(transaction.session), data)
+    _keep_manifest(transaction, manifest, now=now)
+    return manifest
+
+
+def _keep_manifest(transaction: Transaction, manifest: Manifest, *, now: datetime) -> None:
+    store.insert_manifest(
+        transaction.session, version=manifest.version, digest=manifest.digest, data=manifest.data, now=now
+    )
+    store.count_change(transaction.session)
+    transaction.append(Entry(kind="manifest", dir="local", time=now, request=manifest.digest))
+
+
+def manifest_in_force(session: Session) -> Manifest:
+    """Return the newest accepted manifest.
+
+    Raises:
+        NotFound: this node has not joined a network.
+    """
+    row = store.newest_manifest(session)
+    if row is None:
+        raise NotFound("this node has not joined a network yet")
+    return reread(row.data, digest=row.digest)
+
+
+def accept_crl(transaction: Transaction, member: str, der: bytes, *, now: datetime) -> bool:
+    """Take a CRL that proves itself; False when we hold one with this or a higher number.
+
+    Raises:
+        NotFound: no such member.
+        Malformed: not a CRL of that member's CA.
+    """
+    listed = manifest_in_force(transaction.session).members.get(member)
+    if listed is None:
+        raise NotFound("no such member")
+    try:
+        crl = parse_crl(der, listed.authorities)
+    except (CrlInvalid, Refusal) as fault:
+        raise Malformed(f"not a CRL of {member}: {fault}") from None
+    known = {row.authority: row.number for row in store.newest_crls(transaction.session)}
+    if crl.number <= known.get(crl.authority, -1):
+        return False
+    store.insert_crl(transaction.session, authority=crl.authority, number=crl.number, member=member, der=der, now=now)
+    store.count_change(transaction.session)
+    transaction.append(Entry(kind="crl", dir="local", time=now, peer=member, request=sha256(der)))
+    return True
+
+
+def remember_certificate(transaction: Transaction, trust: Trust, certificate: Certificate, *, now: datetime) -> None:
+    """Keep a message certificate that passes the trust decision now.
+
+    Raises:
+        UnknownCertificate, CertificateExpired, CertificateRevoked, Busy: it does not.
+    """
+    trust.check(certificate, Purpose.MESSAGE, now=now)
+    inserted = store.insert_certificate(
+        transaction.session,
+        fingerprint=certificate.fingerprint,
+        member=certificate.member,
+        der=certificate.der,
+        now=now,
+    )
+    if inserted:
+        store.count_change(transaction.session)
+        transaction.append(
+            Entry(kind="certificate", dir="local", time=now, peer=certificate.member, request=certificate.fingerprint)
+        )
+
+
+def crl_of(session: Session, member: str) -> bytes:
+    """Return the newest CRL of a member, ours or one that we relied on.
+
+    Raises:
+        NotFound: none is known.
+    """
+    row = store.newest_crl_of(session, member)
+    if row is None:
+        raise NotFound("no CRL of that member is known here")
+    return row.der
+
+
+def certificate_pem(session: Session, fingerprint: str) -> str:
+    """Return a message certificate, ours or one that we relied on, as PEM.
+
+    Raises:
+        NotFound: none of that name is known here.
+    """
+    row = store.certificate(session, fingerprint)
+    if row is None:
+        raise NotFound("no message certificate of that name is known here")
+    return x509.load_der_x509_certificate(row.der).public_bytes(Encoding.PEM).decode()
+
+
+def manifest_data(session: Session, version: int | None) -> bytes:
+    """Return the bytes of a version, or of the one in force.
+
+    Raises:
+        NotFound: no such version.
+    """
+    row = store.newest_manifest(session) if version is None else store.manifest_version(session, version)
+    if row is None:
+        raise NotFound("no such version of the manifest")
+    return row.data
+
+
+def read_trust(session: Session, member: str) -> Trust:
+    """Return what this node relies on, from its database.
+
+    Raises:
+        NotFound: this node has not joined a network.
+    """
+    manifest = manifest_in_force(session)
+    return Trust(
+        member=member,
+        manifest=manifest,
+        crls=tuple(
+            _parsed_crl(row.der, manifest, row.member)
+            for row in store.newest_crls(session)
+            if row.member in manifest.members
+        ),
+        certificates={row.fingerprint: parse_certificate(row.der) for row in store.certificates(session)},
+    )
+
+
+def _parsed_crl(der: bytes, manifest: Manifest, member: str) -> Crl:
+    return parse_crl(der, manifest.members[member].authorities)
+
+
+@dataclass(slots=True)
+class TrustKeeper:
+    """Holds the current `Trust` of a process."""
+
+    database: Database
+    member: str
+    current: Trust
+    generation: int
+    changed: list[Callable[[], None]] = field(default_factory=list)
+
+    def refresh(self) -> bool:
+        """Read anew when the generation has moved; True when it had. Cost otherwise: one row."""
+        with self.database.reading() as session:
+            generation = store.generation(session)
+            if generation == self.generation:
+                return False
+            fresh = read_trust(session, self.member)
+        same = fresh.manifest.digest == self.current.manifest.digest and fresh.crls == self.current.crls
+        # Verdicts stay true as long as manifest and CRLs are the same: a new certificate changes neither.
+        self.current = replace(self.current, certificates=fresh.certificates) if same else fresh
+        self.generation = generation
+        if not same:
+            for tell in self.changed:
+                tell()
+        return True
+
+
+def keep_trust(database: Database, member: str) -> TrustKeeper:
+    """Return the keeper for this process.
+
+    Raises:
+        NotFound: this node has not joined a network.
+    """
+    with database.reading() as session:
+        generation = store.generation(session)
+        return TrustKeeper(database, member, read_trust(session, member), generation)
+
+
+def check_fetched(fingerprint: str, der: bytes) -> Certificate:
+    """Return a fetched certificate if it is the one that was asked for.
+
+    Raises:
+        UnknownCertificate: another one, or unreadable.
+    """
+    certificate = parse_certificate(der)
+    if certificate.fingerprint != fingerprint:
+        raise UnknownCertificate("another certificate was served than was asked for")
+    return certificate
+
+
+def clock_offset(theirs: str, ours: datetime, round_trip_ms: int) -> float:
+    """Return by how many seconds a peer's clock is ahead of ours, half the round trip allowed for."""
+    half = round_trip_ms / 2000
+    return round((datetime.fromisoformat(theirs) - ours).total_seconds() + half, 3)

@@ -1,0 +1,81 @@
+"""Queries of membership; nothing here commits."""
+
+from datetime import datetime
+
+from sqlalchemy import func, insert, select, update
+from sqlmodel import Session, col
+
+from node.membership.tables import ManifestVersion, MemberCertificate, MemberCrl, TrustGeneration
+
+
+def generation(session: Session) -> int:
+    """Return how often manifests, CRLs or certificates have changed; 0 before the first manifest."""
+    return session.execute(select(col(TrustGeneration.generation))).scalar_one_or_none() or 0
+
+
+def count_change(session: Session) -> None:
+    """Count a change, so that every process reads anew."""
+    counted = session.execute(update(TrustGeneration).values(generation=col(TrustGeneration.generation) + 1))
+    if not getattr(counted, "rowcount", 0):
+        session.execute(insert(TrustGeneration).values(id=1, generation=1))
+
+
+def newest_manifest(session: Session) -> ManifestVersion | None:
+    """Return the version in force."""
+    return session.execute(
+        select(ManifestVersion).order_by(col(ManifestVersion.version).desc()).limit(1)
+    ).scalar_one_or_none()
+
+
+def manifest_version(session: Session, version: int) -> ManifestVersion | None:
+    """Return one version."""
+    return session.get(ManifestVersion, version)
+
+
+def newest_crls(session: Session) -> list[MemberCrl]:
+    """Return the CRL with the highest number of each CA."""
+    newest = (
+        select(col(MemberCrl.authority), func.max(col(MemberCrl.number)).label("number"))
+        .group_by(MemberCrl.authority)
+        .subquery()
+    )
+    joined = select(MemberCrl).join(
+        newest, (col(MemberCrl.authority) == newest.c.authority) & (col(MemberCrl.number) == newest.c.number)
+    )
+    return list(session.execute(joined).scalars())
+
+
+def newest_crl_of(session: Session, member: str) -> MemberCrl | None:
+    """Return the newest CRL of a member."""
+    newest = (
+        select(MemberCrl).where(col(MemberCrl.member) == member).order_by(col(MemberCrl.received_at).desc()).limit(1)
+    )
+    return session.execute(newest).scalar_one_or_none()
+
+
+def certificates(session: Session) -> list[MemberCertificate]:
+    """Return all known message certificates."""
+    return list(session.execute(select(MemberCertificate)).scalars())
+
+
+def certificate(session: Session, fingerprint: str) -> MemberCertificate | None:
+    """Return one message certificate."""
+    return session.get(MemberCertificate, fingerprint)
+
+
+def insert_manifest(session: Session, *, version: int, digest: str, data: bytes, now: datetime) -> None:
+    """Insert an accepted version."""
+    session.add(ManifestVersion(version=version, digest=digest, data=data, accepted_at=now))
+
+
+def insert_crl(session: Session, *, authority: str, number: int, member: str, der: bytes, now: datetime) -> None:
+    """Insert a CRL."""
+    session.add(MemberCrl(authority=authority, number=number, member=member, der=der, received_at=now))
+
+
+def insert_certificate(session: Session, *, fingerprint: str, member: str, der: bytes, now: datetime) -> bool:
+    """Insert a message certificate; False when it is known already."""
+    if session.get(MemberCertificate, fingerprint) is not None:
+        return False
+    session.add(MemberCertificate(fingerprint=fingerprint, member=member, der=der, received_at=now))
+    return True

@@ -1,0 +1,176 @@
+"""Running a node: check, listen, test ourselves, say `ready`, serve, end in order.
+
+Start-up prints one line per check. The last check connects to our own peer port without a certificate:
+if that is answered, the process ends, whatever the settings say (assurance C03, T17).
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+import uvicorn
+
+from node import worker
+from node.app import Running, book_start, console_app, peer_app
+from node.transport.server import bind, console_server, is_reachable_without_certificate, peer_server
+from node.transport.tls import listening_context
+
+ROLES: Final = ("all", "peer", "console", "worker")
+RESTART_PAUSE_SECONDS: Final = 1.0
+
+logger = structlog.get_logger("node")
+
+
+class NotSafe(Exception):
+    """A start-up check failed; the process must not serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Sockets that are bound already; None for a port that this process does not serve."""
+
+    peer: socket.socket | None
+    console: socket.socket | None
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What one process serves."""
+
+    role: str
+    ports: Ports
+    tell: Callable[[str, str], None]
+    """start-up lines, zh and en"""
+    actor: str
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def open_ports(role: str, peer: tuple[str, int], console: tuple[str, int] | None) -> Ports:
+    """Bind what the role serves.
+
+    Raises:
+        OSError: a port is taken or not allowed.
+    """
+    return Ports(
+        peer=bind(*peer) if role in ("all", "peer") else None,
+        console=bind(*console) if console is not None and role in ("all", "console") else None,
+    )
+
+
+async def serve(serving: Serving, running: Running) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Raises:
+        NotSafe: a check failed.
+    """
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, serving.stopping.set)
+    await running.adopt_own()
+    await running.writer.submit(lambda tx: book_start(tx, actor=serving.actor, now=running.now()))
+    serving.tell("数据库与日志可用", "database and log are usable")
+    servers = _servers(serving, running)
+    tasks = [loop.create_task(worker.watch(running, serving.stopping))]
+    if serving.role in ("all", "worker"):
+        tasks.append(loop.create_task(worker.work(running, serving.stopping)))
+    else:
+        tasks.append(loop.create_task(running.catch_up.poll()))
+    tasks += [loop.create_task(server.serve(sockets)) for server, sockets in servers]
+    try:
+        await _test_ourselves(serving)
+        serving.tell(f"就绪 {running.node.member}", f"ready {running.node.member}")
+        await serving.stopping.wait()
+    finally:
+        serving.stopping.set()
+        for server, _ in servers:
+            server.should_exit = True
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await running.stop()
+
+
+def _servers(serving: Serving, running: Running) -> list[tuple[uvicorn.Server, list[socket.socket]]]:
+    servers: list[tuple[uvicorn.Server, list[socket.socket]]] = []
+    if serving.ports.peer is not None:
+        context = listening_context(lambda: running.context)
+        servers.append((peer_server(peer_app(running), context), [serving.ports.peer]))
+    if serving.ports.console is not None:
+        servers.append((console_server(console_app(running)), [serving.ports.console]))
+    return servers
+
+
+async def _test_ourselves(serving: Serving) -> None:
+    if serving.ports.peer is None:
+        return
+    host, port = serving.ports.peer.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where we listen, not where we bind
+    await _wait_until_listening(host, port)
+    if await is_reachable_without_certificate(host, port):
+        raise NotSafe("the peer port answers a connection without a client certificate")
+    serving.tell("自检：没有证书的连接被拒绝", "self-test: a connection without a certificate is refused")
+
+
+async def _wait_until_listening(host: str, port: int) -> None:
+    for _ in range(200):
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            await asyncio.sleep(0.02)
+        else:
+            writer.close()
+            return
+    raise NotSafe("the peer port does not listen")
+
+
+def supervise(count: int, run: Callable[[int], int]) -> int:
+    """Run `count` processes on the same sockets, start one again that dies, end all on a signal.
+
+    Returns the exit code: that of a process that failed its checks, else 0.
+    """
+    children: dict[int, int] = {}
+    ending: list[int] = []
+
+    def end(_number: int, _frame: Any) -> None:
+        ending.append(1)
+        for pid in children:
+            os.kill(pid, signal.SIGTERM)
+
+    for slot in range(count):
+        children[_fork(slot, run)] = slot
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    worst = 0
+    while children:
+        pid, status = os.wait()
+        slot = children.pop(pid, -1)
+        code = os.waitstatus_to_exitcode(status)
+        if ending:
+            continue
+        if code in (1, 2, 3):
+            worst = code
+            end(0, None)
+        elif slot >= 0:
+            logger.error("process.restarted", slot=slot, code=code)
+            time.sleep(RESTART_PAUSE_SECONDS)
+            children[_fork(slot, run)] = slot
+    return worst
+
+
+def _fork(slot: int, run: Callable[[int], int]) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    code = 1
+    try:
+        code = run(slot)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

@@ -1,0 +1,89 @@
+"""`POST /v1/messages` as a plain ASGI application: the fewest hands between socket and pipeline.
+
+The body is read under a size cap and a time limit; nothing is decoded, inflated or parsed here.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from node.transport.server import CERTIFICATE, HEAD_MAX_BYTES
+from protocol.certificates import Certificate
+from protocol.envelope import RawMessage
+from protocol.errors import Busy, Malformed, Refusal, TooLarge
+
+HEADER: Final = b"tongban-message"
+BODY_SECONDS: Final = 30
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Answering = Callable[[RawMessage, Certificate, Refusal | None], Awaitable[Any]]
+"""Gives the sealed answer; the third argument is a fault of transport, found before verification."""
+
+
+def messages_route(answer: Answering, *, max_body_bytes: int) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """Return the ASGI application for the messages endpoint."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = scope["headers"]
+        statements = [value for name, value in headers if name == HEADER]
+        content_type = next((value for name, value in headers if name == b"content-type"), b"")
+        fault, body = _head_fault(headers, statements), b""
+        if fault is None:
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    body = await _read_body(headers, receive, max_body_bytes)
+            except TimeoutError:
+                fault = Busy(f"the body did not arrive within {BODY_SECONDS} s")
+            except Refusal as refusal:
+                fault = refusal
+        raw = RawMessage(statements[0] if statements else b"", body, content_type.decode("latin-1"))
+        sealed = await answer(raw, scope["state"][CERTIFICATE], fault)
+        await _send(send, sealed, close=sealed.close or fault is not None)
+
+    return application
+
+
+def _head_fault(headers: list[tuple[bytes, bytes]], statements: list[bytes]) -> Refusal | None:
+    if sum(len(name) + len(value) + 4 for name, value in headers) > HEAD_MAX_BYTES:
+        return TooLarge(f"a request head has at most {HEAD_MAX_BYTES} bytes", limit_bytes=HEAD_MAX_BYTES)
+    if len(statements) != 1:
+        return Malformed("exactly one Tongban-Message header is expected")
+    if any(name == b"content-encoding" for name, _ in headers):
+        return Malformed("Content-Encoding is refused: bodies travel as they were signed for")
+    return None
+
+
+async def _read_body(headers: list[tuple[bytes, bytes]], receive: Receive, max_body_bytes: int) -> bytes:
+    too_large = TooLarge(f"a body has at most {max_body_bytes} bytes", limit_bytes=max_body_bytes)
+    declared = next((value for name, value in headers if name == b"content-length"), b"0")
+    if not declared.isdigit() or int(declared) > max_body_bytes:
+        raise too_large
+    chunks, size = [], 0
+    while True:
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            raise Malformed("the connection ended before the body did")
+        chunk = event.get("body", b"")
+        size += len(chunk)
+        if size > max_body_bytes:
+            raise too_large
+        chunks.append(chunk)
+        if not event.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _send(send: Send, sealed: Any, *, close: bool) -> None:
+    headers = [
+        (b"content-type", sealed.content_type.encode()),
+        (b"content-length", str(len(sealed.body)).encode()),
+    ]
+    if sealed.statement:
+        headers.append((HEADER, sealed.statement))
+    if sealed.retry_after_seconds is not None:
+        headers.append((b"retry-after", str(sealed.retry_after_seconds).encode()))
+    if close:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": sealed.status, "headers": headers})
+    await send({"type": "http.response.body", "body": sealed.body})

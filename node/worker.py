@@ -1,0 +1,149 @@
+"""Composition root of the scheduled work: APScheduler as a timer, in the lease holder only.
+
+One process of a node holds the lease row (epoch-fenced, database clock); its in-memory timer ticks. A tick
+claims its `(job, due_at)` row first, so that a job due once runs once, whatever happens to the lease.
+What every process does for itself (noticing changed files, manifests and CRLs) is not scheduled work and
+runs in `watch`.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from node.app import Running
+from node.audit.service import LogDamaged, sign_checkpoint
+from node.exchange import store as exchange_store
+from node.membership.managed import renew_crl_if_due
+from node.storage.lease import Lease, acquire_or_renew, claim_tick, delete_ticks
+from node.storage.unit_of_work import Transaction
+
+LEASE: Final = "worker"
+LEASE_SECONDS: Final = 15
+RENEW_SECONDS: Final = 5
+WATCH_SECONDS: Final = 1.0
+TICKS_KEPT: Final = timedelta(days=1)
+
+logger = structlog.get_logger("worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One piece of scheduled work."""
+
+    name: str
+    every: timedelta
+    run: Callable[[], Awaitable[None]]
+
+
+def jobs_of(running: Running) -> list[Job]:
+    """Return the scheduled work of a node."""
+    node, log = running.node, running.node.log
+
+    async def checkpoint() -> None:
+        try:
+            await asyncio.to_thread(sign_checkpoint, node.database, log, running.keyring.current.log, now=running.now())
+        except LogDamaged as damage:
+            logger.critical("log.damaged", finding=str(damage))
+
+    async def forget_bodies() -> None:
+        await running.writer.submit(lambda tx: exchange_store.delete_bodies(tx.session, now=running.now()))
+        await running.writer.submit(lambda tx: delete_ticks(tx.session, before=running.now() - TICKS_KEPT))
+
+    async def renew_crl() -> None:
+        if node.settings.certs.mode == "managed":
+            await asyncio.to_thread(
+                renew_crl_if_due, node.settings.dirs.certs, passphrase=node.passphrase, now=running.now()
+            )
+
+    return [
+        Job("checkpoint", timedelta(seconds=node.settings.log.checkpoint_seconds), checkpoint),
+        Job("crl.poll", timedelta(seconds=30), running.catch_up.poll),
+        Job("manifest.poll", timedelta(minutes=10), running.catch_up.poll_manifests),
+        Job("bodies.forget", timedelta(minutes=1), forget_bodies),
+        Job("crl.renew", timedelta(hours=1), renew_crl),
+    ]
+
+
+async def watch(running: Running, stopping: asyncio.Event) -> None:
+    """Notice every second what other processes, commands and files have changed."""
+    while not stopping.is_set():
+        try:
+            await running.refresh()
+        except Exception:
+            logger.exception("watch.failed")
+        await _pause(stopping, WATCH_SECONDS)
+
+
+async def work(running: Running, stopping: asyncio.Event) -> None:
+    """Hold the lease when nobody else does, and run the timer while it is held."""
+    holder = f"{socket.gethostname()}:{os.getpid()}"
+    scheduler: AsyncIOScheduler | None = None
+    while not stopping.is_set():
+        lease = await _lease(running, holder)
+        if lease is not None and scheduler is None:
+            logger.info("lease.taken", epoch=lease.epoch)
+            scheduler = _timer(running)
+        elif lease is None and scheduler is not None:
+            logger.warning("lease.lost")
+            scheduler.shutdown(wait=False)
+            scheduler = None
+        await _pause(stopping, RENEW_SECONDS)
+    if scheduler is not None:
+        scheduler.shutdown(wait=False)
+
+
+async def _lease(running: Running, holder: str) -> Lease | None:
+    def take(transaction: Transaction) -> Lease | None:
+        return acquire_or_renew(transaction.session, LEASE, holder, ttl_seconds=LEASE_SECONDS)
+
+    try:
+        return await running.writer.submit(take)
+    except Exception:
+        logger.exception("lease.unavailable")
+        return None
+
+
+def _timer(running: Running) -> AsyncIOScheduler:
+    scheduler = AsyncIOScheduler(timezone="UTC")
+    for job in jobs_of(running):
+        scheduler.add_job(
+            _tick,
+            IntervalTrigger(seconds=int(job.every.total_seconds()), timezone="UTC"),
+            args=(running, job),
+            id=job.name,
+            max_instances=1,
+            coalesce=True,
+            next_run_time=running.now(),
+        )
+    scheduler.start()
+    return scheduler
+
+
+async def _tick(running: Running, job: Job) -> None:
+    due_at = _due(running.now(), job.every)
+    try:
+        if await running.writer.submit(lambda tx: claim_tick(tx.session, job.name, due_at)):
+            await job.run()
+    except Exception:
+        logger.exception("job.failed", job=job.name)
+
+
+def _due(now: datetime, every: timedelta) -> datetime:
+    """Return the beginning of the interval that `now` lies in: the same for every process."""
+    seconds = int(every.total_seconds())
+    return now.replace(microsecond=0) - timedelta(seconds=int(now.timestamp()) % seconds)
+
+
+async def _pause(stopping: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stopping.wait(), seconds)
+    except TimeoutError:
+        return
