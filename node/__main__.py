@@ -21,8 +21,6 @@ import click
 import typer
 import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
 
 from config.data import read_demo_network, read_demo_policy
 from config.faults import SettingsInvalid
@@ -39,6 +37,7 @@ from node.records import commands as records_commands
 from node.serving import ROLES, NotSafe, Ports, Serving, open_ports, serve, supervise
 from node.simulation import commands as simulation_commands
 from node.storage.schema import status
+from node.storage.unit_of_work import is_unavailable
 from node.terminal import OK, REFUSED, UNAVAILABLE, USAGE, Terminal, take_common_options
 from protocol.errors import NotFound, Refusal
 
@@ -69,7 +68,7 @@ class Opening:
         """Return the release rules of the demo."""
         return list(read_demo_policy()["rules"])
 
-    def engine(self) -> Engine:
+    def engine(self) -> Any:
         """Return the database engine, whatever its schema."""
         return open_engine_of(self.loaded().settings)
 
@@ -98,7 +97,7 @@ class Opening:
 
     def checked(self, node: Node) -> Node:
         """Return a node whose database has the schema of this program, or end with the next step."""
-        if status(node.engine).pending:
+        if status(node.database.engine).pending:
             self.terminal.fail(
                 ("数据库结构落后于本程序", "The database is behind this program"),
                 side=("本市", "this city"),
@@ -261,18 +260,6 @@ def _run(terminal: Terminal, arguments: list[str]) -> int:
 def _explain(terminal: Terminal, fault: Exception) -> int:
     """Turn a fault into three lines and an exit code; what is not foreseen goes on as a traceback."""
     own = ("本市", "this city")
-    words: dict[type[Exception], tuple[tuple[str, str], tuple[str, str], int]] = {
-        KeysUnusable: (
-            (f"密钥或证书不可用：{fault}", f"A key or certificate cannot be used: {fault}"),
-            ("tongban certs show；按提示修复该文件", "tongban certs show; mend the file named"),
-            UNAVAILABLE,
-        ),
-        OperationalError: (
-            ("数据库不可用", "The database is not available"),
-            ("检查 database.url；tongban doctor --only database", "check database.url; tongban doctor --only database"),
-            UNAVAILABLE,
-        ),
-    }
     try:
         if isinstance(fault, SettingsInvalid):
             _print_settings_fault(terminal, fault)
@@ -285,9 +272,14 @@ def _explain(terminal: Terminal, fault: Exception) -> int:
         if isinstance(fault, Refusal):
             what = (f"{fault.title_zh}：{fault.detail}", f"{fault.title_en}: {fault.detail}")
             terminal.fail(what, side=own, next_step=(fault.next_zh, fault.next_en), slug=fault.slug)
-        for kind, (what, todo_pair, code) in words.items():
-            if isinstance(fault, kind):
-                terminal.fail(what, side=own, next_step=todo_pair, code=code)
+        if isinstance(fault, KeysUnusable):
+            what = (f"密钥或证书不可用：{fault}", f"A key or certificate cannot be used: {fault}")
+            todo_pair = ("修复该文件；tongban certs status", "mend the file named; tongban certs status")
+            terminal.fail(what, side=own, next_step=todo_pair, code=UNAVAILABLE)
+        if is_unavailable(fault):
+            what = ("数据库不可用", "The database is not available")
+            todo_pair = ("检查 database.url；tongban doctor", "check database.url; tongban doctor")
+            terminal.fail(what, side=own, next_step=todo_pair, code=UNAVAILABLE)
     except typer.Exit as end:
         return int(end.exit_code)
     raise fault

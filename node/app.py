@@ -20,8 +20,6 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from sqlalchemy import Engine
-from sqlalchemy.engine import make_url
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from uuid_utils import uuid7
@@ -37,18 +35,18 @@ from node.exchange.pipeline import Pipeline
 from node.exchange.service import Asking, Learning
 from node.membership import peer as membership_peer
 from node.membership import service as membership
-from node.membership.jobs import CatchUp
+from node.membership.catching_up import CatchUp
 from node.membership.keyring import KeyRing, open_keyring
 from node.membership.service import TrustKeeper, keep_trust
-from node.records import peer as records_peer
 from node.records.connectors.builtin import builtin_registry
-from node.records.service import Registry
+from node.records.service import Registry, message_handlers
 from node.storage.encryption import Vault, open_vault
 from node.storage.engine import open_engine
 from node.storage.unit_of_work import Database, Transaction, Writer
 from node.transport.callers import Callers
 from node.transport.client import PeerClients
 from node.transport.messages_route import messages_route
+from node.transport.server import Patience
 from node.transport.tls import server_context
 from protocol.claims import PROBLEM_TYPE, VERSION
 from protocol.errors import Internal, InvalidBody, NotFound, Refusal, format_problem
@@ -75,7 +73,6 @@ class Node:
     """What every process of a node holds."""
 
     settings: Settings
-    engine: Engine
     log: Log
     database: Database
     vault: Vault
@@ -89,12 +86,11 @@ class Node:
         return self.settings.member.code
 
 
-def open_engine_of(settings: Settings) -> Engine:
+def open_engine_of(settings: Settings) -> Any:
     """Return the engine; a password comes from its file, never from the URL."""
-    url = make_url(settings.database.url)
-    if settings.database.password_file is not None:
-        url = url.set(password=read_secret(settings.database.password_file).decode().strip())
-    return open_engine(url.render_as_string(hide_password=False), pool=settings.database.pool)
+    secret = settings.database.password_file
+    password = read_secret(secret).decode().strip() if secret is not None else None
+    return open_engine(settings.database.url, pool=settings.database.pool, password=password)
 
 
 def open_node(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Node:
@@ -107,7 +103,6 @@ def open_node(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> N
     passphrase = settings.certs.passphrase_file
     return Node(
         settings=settings,
-        engine=engine,
         log=log,
         database=Database(engine, log.close_group),
         vault=vault,
@@ -180,7 +175,7 @@ class Running:
         """Close connections, finish what waits, end the writer."""
         await self.clients.close()
         self.writer.stop()
-        self.node.engine.dispose()
+        self.node.database.engine.dispose()
 
 
 async def start(node: Node, *, now: Callable[[], datetime] = utc_now) -> Running:
@@ -190,14 +185,15 @@ async def start(node: Node, *, now: Callable[[], datetime] = utc_now) -> Running
         KeysUnusable: a key or certificate file.
         NotFound: this node has not joined a network.
     """
-    settings = node.settings
-    keyring = open_keyring(settings.dirs.certs, node.passphrase, node.member)
+    keyring = open_keyring(node.settings.dirs.certs, node.passphrase, node.member)
     keeper = keep_trust(node.database, node.member)
     writer = Writer(node.database)
     writer.start()
-    limit = min(settings.limits.message_mib, keeper.current.manifest.policy.message_mib) * MIB
     clients = PeerClients(
-        identity=lambda: keyring.current.tls, trust=lambda: keeper.current, now=now, max_answer_bytes=limit
+        identity=lambda: keyring.current.tls,
+        trust=lambda: keeper.current,
+        now=now,
+        max_answer_bytes=message_limit(node, keeper),
     )
     catch_up = CatchUp(keeper, clients, writer, now, time.monotonic)
     learning = Learning(catch_up.certificate, catch_up.manifest)
@@ -211,25 +207,40 @@ async def start(node: Node, *, now: Callable[[], datetime] = utc_now) -> Running
         new_id=new_id,
         monotonic=time.monotonic,
     )
-    handlers = exchange_peer.handlers(
-        software=SOFTWARE, manifest_version=lambda: keeper.current.manifest.version, now=now
-    ) | records_peer.handlers(node.registry)
-    pipeline = Pipeline(
+    pipeline = _pipeline(node, keyring, keeper, writer, learning, now)
+    running = Running(node, keyring, keeper, writer, clients, catch_up, asking, pipeline, now)
+    keeper.changed.append(running.rebuild_context)
+    running.rebuild_context()
+    return running
+
+
+def _pipeline(
+    node: Node,
+    keyring: KeyRing,
+    keeper: TrustKeeper,
+    writer: Writer,
+    learning: Learning,
+    now: Callable[[], datetime],
+) -> Pipeline:
+    limits = node.settings.limits
+    pong = exchange_peer.handlers(software=SOFTWARE, manifest_version=lambda: keeper.current.manifest.version, now=now)
+    return Pipeline(
         writer=writer,
         vault=node.vault,
-        limits=PeerLimits(settings.limits.peer_rps),
-        handlers=handlers,
+        limits=PeerLimits(limits.peer_rps),
+        handlers=pong | message_handlers(node.registry),
         trust=lambda: keeper.current,
         key=lambda: keyring.current.message,
         learning=learning,
         now=now,
         new_id=new_id,
-        has_room=disk_room(settings.dirs.data, settings.limits.disk_reserve_mib * MIB),
+        has_room=disk_room(node.settings.dirs.data, limits.disk_reserve_mib * MIB),
     )
-    running = Running(node, keyring, keeper, writer, clients, catch_up, asking, pipeline, now)
-    keeper.changed.append(running.rebuild_context)
-    running.rebuild_context()
-    return running
+
+
+def message_limit(node: Node, keeper: TrustKeeper) -> int:
+    """Return the largest body in bytes: our setting, never wider than what the network agreed."""
+    return min(node.settings.limits.message_mib, keeper.current.manifest.policy.message_mib) * MIB
 
 
 def disk_room(directory: Path, reserve_bytes: int) -> Callable[[], bool]:
@@ -245,12 +256,12 @@ def disk_room(directory: Path, reserve_bytes: int) -> Callable[[], bool]:
     return has_room
 
 
-def peer_app(running: Running) -> FastAPI:
+def peer_app(running: Running, patience: Patience) -> FastAPI:
     """Return the application of the peer port."""
     app = _bare_app()
-    settings, keeper = running.node.settings, running.keeper
-    limit = min(settings.limits.message_mib, keeper.current.manifest.policy.message_mib) * MIB
-    endpoint = messages_route(running.pipeline.receive, max_body_bytes=limit)
+    keeper = running.keeper
+    limit = message_limit(running.node, keeper)
+    endpoint = messages_route(running.pipeline.receive, max_body_bytes=limit, body_seconds=patience.body_seconds)
     app.router.routes.insert(0, Route("/v1/messages", _Asgi(endpoint), methods=["POST"]))
     callers = Callers(trust=lambda: keeper.current, now=running.now)
     door = membership_peer.MembershipDoor(

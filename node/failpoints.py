@@ -1,12 +1,14 @@
 """Named points between durable steps, where a test may kill, raise or pause this process (assurance E4).
 
-`TONGBAN_FAILPOINTS="receive.before_commit=kill"` arms them; without that variable, as in every real
-installation, `failpoint` does nothing. An architecture test holds the list of names against the code.
+`TONGBAN_FAILPOINTS="receive.before_effect=kill"` arms them; without that variable, as in every real
+installation, `failpoint` does nothing. `commit.before=kill@/run/armed` acts only while that file exists: a
+node commits while it starts too, and a test means the commit of its message.
 """
 
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Final
 
 NAMES: Final = frozenset(
@@ -46,7 +48,9 @@ def failpoint(name: str) -> None:
     """Do what was armed for this point: `kill`, `raise`, `sleep:SECONDS`, or nothing."""
     if not _ARMED:
         return
-    action = _ARMED.get(name, "")
+    action, _, condition = _ARMED.get(name, "").partition("@")
+    if condition and not Path(condition).exists():
+        return
     if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif action == "raise":

@@ -19,7 +19,7 @@ import uvicorn
 
 from node import worker
 from node.app import Running, book_start, console_app, peer_app
-from node.transport.server import bind, console_server, is_reachable_without_certificate, peer_server
+from node.transport.server import Patience, bind, console_server, is_reachable_without_certificate, peer_server
 from node.transport.tls import listening_context
 
 ROLES: Final = ("all", "peer", "console", "worker")
@@ -49,6 +49,7 @@ class Serving:
     tell: Callable[[str, str], None]
     """start-up lines, zh and en"""
     actor: str
+    patience: Patience = field(default_factory=Patience)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -99,7 +100,9 @@ def _servers(serving: Serving, running: Running) -> list[tuple[uvicorn.Server, l
     servers: list[tuple[uvicorn.Server, list[socket.socket]]] = []
     if serving.ports.peer is not None:
         context = listening_context(lambda: running.context)
-        servers.append((peer_server(peer_app(running), context), [serving.ports.peer]))
+        servers.append(
+            (peer_server(peer_app(running, serving.patience), context, serving.patience), [serving.ports.peer])
+        )
     if serving.ports.console is not None:
         servers.append((console_server(console_app(running)), [serving.ports.console]))
     return servers

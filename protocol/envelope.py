@@ -209,9 +209,8 @@ def _addressed(statement: Statement, trust: Trust) -> Claims:
     if statement.claims.get("ver") != VERSION:
         raise UnsupportedVersion(f"version {VERSION} is spoken here", supported=[VERSION])
     claims = parse_claims(Claims, statement.claims)
-    if (claims.why is None or claims.who is None) != (claims.msg in WITHOUT_PURPOSE) or (claims.why is None) != (
-        claims.who is None
-    ):
+    without = claims.msg in WITHOUT_PURPOSE
+    if (claims.why is None) != without or (claims.who is None) != without:
         raise Malformed("why and who stand in every message but ping and library.publish")
     lifetime = QUERY_LIFETIME if claims.msg in QUERIES else DELIVERY_LIFETIME
     if not 0 < claims.exp - claims.iat <= lifetime.total_seconds():

@@ -21,6 +21,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -83,6 +84,13 @@ class PostgreSql:
         with psycopg.connect(self.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute(statement.encode())
 
+    def pattern(self, codes: Sequence[str]) -> str:
+        """Make a migrated database per city; return their URLs as one pattern with `{code}`."""
+        number = next(self.numbers)
+        for code in codes:
+            self.execute(f"CREATE DATABASE net_{number}_{code} TEMPLATE migrated")
+        return self.url(f"net_{number}_{{code}}")
+
     def make(self, template: str) -> Iterator[str]:
         """Yield the URL of a new database, dropped afterwards."""
         name = f"test_{next(self.numbers)}"
@@ -116,12 +124,9 @@ def unprivileged_account() -> pwd.struct_passwd | None:
     return known.get("postgres") or known["nobody"]
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgreSql]:
-    """A server with a migrated template database, for the whole run."""
-    binaries = binaries_of_postgresql()
-    if binaries is None:
-        pytest.skip(ABSENT)
+@contextmanager
+def running_postgresql(binaries: Path) -> Iterator[PostgreSql]:
+    """Start a server with a migrated template database, and stop it afterwards; figures use it without pytest."""
     directory = Path(tempfile.mkdtemp(prefix="tongban-pg-"))
     server = PostgreSql(directory, binaries, free_port(), unprivileged_account())
     if server.account is not None:
@@ -138,6 +143,16 @@ def postgresql() -> Iterator[PostgreSql]:
             server.stop()
     finally:
         shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSql]:
+    """A server with a migrated template database, for the whole run."""
+    binaries = binaries_of_postgresql()
+    if binaries is None:
+        pytest.skip(ABSENT)
+    with running_postgresql(binaries) as server:
+        yield server
 
 
 def migrate(url: str) -> str:

@@ -9,8 +9,6 @@ from node.audit import service
 from node.audit.service import Log
 from node.storage.unit_of_work import Database
 from node.transport.callers import Callers
-from protocol.errors import NotFound
-from protocol.log import parse_tile_path
 from protocol.manifest import Member
 
 Index = Annotated[int, Path(ge=0, lt=2**60)]
@@ -37,12 +35,8 @@ def router(door: LogDoor) -> APIRouter:
 
     @routes.get("/tile/{path:path}")
     def tile(caller: active, path: Annotated[str, Path(max_length=80)]) -> Response:
-        try:
-            named = parse_tile_path(f"tile/{path}")
-        except ValueError:
-            raise NotFound("no tile has that path") from None
         with door.database.reading() as session:
-            data = service.read_tile(session, door.log, named.level, named.number, named.width)
+            data = service.read_tile(session, door.log, f"tile/{path}")
         return Response(data, media_type="application/octet-stream")
 
     @routes.get("/entries/{index}")

@@ -35,6 +35,7 @@ from protocol.log import (
     append,
     completed_by,
     leaf_hash,
+    parse_tile_path,
     prove_inclusion,
     root_of,
     subtree_from_tiles,
@@ -210,16 +211,20 @@ def read_checkpoint(session: Session, log: Log) -> LogCheckpoint:
     return newest
 
 
-def read_tile(session: Session, log: Log, level: int, number: int, width: int) -> bytes:
-    """Return a tile of the newest signed checkpoint.
+def read_tile(session: Session, log: Log, path: str) -> bytes:
+    """Return the tile with that path (`tile/0/x001/234.p/5`) in the log under the newest checkpoint.
 
     Raises:
         NotFound: the signed log has no such tile.
     """
     size = read_checkpoint(session, log).size
-    if level > 7 or width > tile_width(level, number, size):
+    try:
+        named = parse_tile_path(path)
+    except ValueError:
+        raise NotFound("no tile has that path") from None
+    if named.level > 7 or named.width > tile_width(named.level, named.number, size):
         raise NotFound("the signed log has no such tile")
-    return store.tile(session, log.origin, level, number, width)
+    return store.tile(session, log.origin, named.level, named.number, named.width)
 
 
 def prove(session: Session, log: Log, index: int) -> str:

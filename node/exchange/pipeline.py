@@ -23,7 +23,7 @@ from node.exchange.service import Answer, Handler, Learning
 from node.failpoints import failpoint
 from node.storage.encryption import Vault
 from node.storage.unit_of_work import Place, Transaction, Writer
-from protocol.certificates import Certificate
+from protocol.certificates import Certificate, Purpose
 from protocol.claims import (
     JSON_TYPE,
     PROBLEM_TYPE,
@@ -48,6 +48,7 @@ from protocol.envelope import (
     unseal,
 )
 from protocol.errors import (
+    Busy,
     CertificateExpired,
     CertificateRevoked,
     Internal,
@@ -111,20 +112,28 @@ class Pipeline:
 
         `fault` is what transport found wrong with the request (step 1: sizes, header, time).
         """
-        failpoint("receive.before_verify")
         try:
+            failpoint("receive.before_verify")
             message = await self._verify(raw, certificate, fault)
             executed = await self.writer.submit(lambda transaction: self._execute(transaction, message))
             failpoint("receive.before_sign")
-            statement = seal_reply(executed.payload, self.key())
+            statement = self._sign(executed.payload)
+            failpoint("receive.before_reply")
         except Refusal as refusal:
             return await self._refuse(refusal, raw, certificate)
         except Exception:
             trace = self._trace()
             logger.exception("message.failed", peer=certificate.member, trace=trace)
             return await self._refuse(Internal(), raw, certificate, trace=trace)
-        failpoint("receive.before_reply")
         return Sealed(executed.status, statement, executed.body, executed.body_type)
+
+    def _sign(self, payload: bytes) -> bytes:
+        """Return the signed payload; whatever keeps the key from signing is over when the peer repeats."""
+        try:
+            return seal_reply(payload, self.key())
+        except Exception:
+            logger.exception("reply.not_signed")
+            raise Busy("this node cannot sign just now", retry_after_seconds=5) from None
 
     async def _verify(self, raw: RawMessage, certificate: Certificate, fault: Refusal | None) -> Message:
         # 0 TLS peer is an active member       1-7 unseal; what is lacking is fetched once, then tried again
@@ -212,23 +221,24 @@ class Pipeline:
         peer, number = certificate.member, read_number(raw.statement)
         logger.info("message.refused", peer=peer, slug=refusal.slug, trace=trace)
         body = json.dumps(format_problem(refusal, trace=trace), ensure_ascii=False).encode()
-        statement = self._signed_refusal(refusal, raw, body, peer, number)
+        statement = self._signed_refusal(refusal, raw, body, certificate, number)
         if self.limits.may_log_refusal(peer):
             await self._log_refusal(refusal, raw, peer, number)
         closing = isinstance(refusal, CertificateRevoked | CertificateExpired | NotAMember)
         return Sealed(refusal.status, statement, body, PROBLEM_TYPE, refusal.retry_after_seconds, closing)
 
-    def _signed_refusal(self, refusal: Refusal, raw: RawMessage, body: bytes, peer: str, number: str | None) -> bytes:
-        """Return a signed statement, or nothing: for a city that is no member, or a header that does not parse."""
+    def _signed_refusal(
+        self, refusal: Refusal, raw: RawMessage, body: bytes, certificate: Certificate, number: str | None
+    ) -> bytes:
+        """Return a signed statement, or nothing: to no member, for a header that does not parse, without a key."""
         trust = self.trust()
-        member = trust.manifest.members.get(peer)
-        if member is None or member.status is Status.LEFT or read_certificate_name(raw.statement) is None:
+        if not _is_members(certificate, trust, self.now()) or read_certificate_name(raw.statement) is None:
             return b""
         claims = ReplyClaims(
             net=trust.manifest.network,
             ver=VERSION,
             iss=trust.member,
-            aud=peer,
+            aud=certificate.member,
             iat=int(self.now().timestamp()),
             jti=self.new_id(),
             msg=REFUSAL,
@@ -237,7 +247,10 @@ class Pipeline:
             status=refusal.status,
             body=describe_body(body, PROBLEM_TYPE),
         )
-        return seal_reply(format_claims(claims), self.key())
+        try:
+            return self._sign(format_claims(claims))
+        except Busy:
+            return b""
 
     async def _log_refusal(self, refusal: Refusal, raw: RawMessage, peer: str, number: str | None) -> None:
         entry = Entry(
@@ -258,6 +271,20 @@ class Pipeline:
     def _trace(self) -> str:
         digits = self.new_id().replace("-", "")[-8:]
         return f"{digits[:4]}-{digits[4:]}"
+
+
+def _is_members(certificate: Certificate, trust: Trust, now: datetime) -> bool:
+    """Say whether a TLS certificate is that of a member: nothing is signed to who only claims a name."""
+    member = trust.manifest.members.get(certificate.member)
+    if member is None or member.status is Status.LEFT:
+        return False
+    try:
+        trust.check(certificate, Purpose.TLS, now=now)
+    except UnknownCertificate:
+        return False
+    except Refusal:
+        return True  # ended, revoked, or its CRL is stale: that member's certificate all the same
+    return True
 
 
 def _context(iss: str, jti: str) -> bytes:

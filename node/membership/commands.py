@@ -3,13 +3,13 @@
 import asyncio
 import os
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import typer
 from rich.table import Table
 
-from node.exchange.service import Question, RefusedByPeer
 from node.membership import service
 from node.membership.founding import FoundingRefused, draft_genesis
 from node.membership.managed import governance_key, join_request
@@ -25,11 +25,8 @@ from node.membership.setup import (
 )
 from node.storage.schema import upgrade
 from node.terminal import REFUSED, UNAVAILABLE, USAGE, Opening, Terminal
-from node.transport.client import NoAnswer
-from protocol.errors import Refusal
 from protocol.joining import JoinRefused, fingerprint, parse_join_request
 from protocol.manifest import ManifestRefused, NetworkPolicy, digest_of, sign
-from protocol.messages import Ping, Pong, format_body
 
 OURS = ("本市", "this city")
 THE_NETWORK = ("网络", "the network")
@@ -42,7 +39,9 @@ def mount(app: typer.Typer, terminal: Terminal, opening: Opening) -> None:
     network = typer.Typer(
         no_args_is_help=True, help=terminal.text("网络：创立、签名、查看", "the network: found, sign, show")
     )
-    _mount_founding(network, terminal, opening)
+    _mount_request(network, terminal, opening)
+    _mount_found(network, terminal, opening)
+    _mount_sign(network, terminal)
     _mount_show(network, terminal, opening)
     app.add_typer(network, name="network")
 
@@ -131,8 +130,9 @@ def _make(terminal: Terminal, opening: Opening, answers: Answers) -> None:
             data,
             show=[terminal.text("密钥与证书请求已生成于 certs/。", "Keys and certificate requests are in certs/.")],
             next_step=terminal.text(
-                "将 certs/*.csr 交给 CA，把 ca.pem、tls.pem、message.pem、crl.der 放入 certs/，再运行 tongban network request",
-                "have the CA answer certs/*.csr, put ca.pem, tls.pem, message.pem and crl.der into certs/, then tongban network request",
+                "CA 签发 certs/*.csr 后，将 ca.pem、tls.pem、message.pem、crl.der 放入 certs/；tongban network request",
+                "have the CA answer certs/*.csr; ca.pem, tls.pem, message.pem, crl.der go to certs/; "
+                "then tongban network request",
             ),
         )
     data["fingerprint"] = fingerprint(request)
@@ -180,26 +180,21 @@ def _join(terminal: Terminal, opening: Opening, file: Path, genesis: str) -> Non
     )
 
 
-def _mount_founding(network: typer.Typer, terminal: Terminal, opening: Opening) -> None:
+def _mount_request(network: typer.Typer, terminal: Terminal, opening: Opening) -> None:
     @network.command(help=terminal.text("重新写出入网申请", "write the join request again"))
     def request() -> None:
         settings = opening.loaded().settings
-        answers = Answers(
-            member=settings.member.code,
-            name_zh=settings.member.name_zh,
-            name_en=settings.member.name_en,
-            network=settings.member.network,
-            peer_url=settings.peer.public_url,
-            peer_listen="",
-            console_listen="",
-            database_url="",
-            managed=True,
-        )
-        text = join_request(settings.dirs.certs, city_of(answers, _passphrase(terminal)))
+        me = settings.member
+        secret = _passphrase(terminal, None)
+        city = city_of(me.network, me.code, (me.name_zh, me.name_en), settings.peer.public_url, secret)
+        text = join_request(settings.dirs.certs, city)
         (terminal.home / JOIN_FILE).write_text(text, encoding="utf-8")
         told = terminal.text(f"{JOIN_FILE}，指纹 {fingerprint(text)}", f"{JOIN_FILE}, fingerprint {fingerprint(text)}")
-        terminal.finish({"file": JOIN_FILE, "fingerprint": fingerprint(text)}, show=[told])
+        data = {"file": JOIN_FILE, "fingerprint": fingerprint(text)}
+        terminal.finish(data, show=[told], next_step="tongban network found JOIN-REQUEST... -o manifest.json")
 
+
+def _mount_found(network: typer.Typer, terminal: Terminal, opening: Opening) -> None:
     @network.command(
         help=terminal.text("由各市入网申请生成创始名册", "make a genesis manifest of the founders' join requests")
     )
@@ -227,11 +222,19 @@ def _mount_founding(network: typer.Typer, terminal: Terminal, opening: Opening) 
             next_step=f"tongban network sign {output} --key governance.key",
         )
 
+
+def _mount_sign(network: typer.Typer, terminal: Terminal) -> None:
     @network.command("sign", help=terminal.text("用离线治理密钥签名", "sign with the offline governance key"))
-    def sign_manifest(file: Path = typer.Argument(...), key: Path = typer.Option(..., help="governance.key")) -> None:
+    def sign_manifest(
+        file: Path = typer.Argument(...),
+        key: Path = typer.Option(..., help="governance.key"),
+        passphrase_file: Path = typer.Option(
+            None, help=terminal.text("密钥口令文件", "file with the key's passphrase")
+        ),
+    ) -> None:
         try:
-            signed = sign(file.read_bytes(), governance_key(key, _passphrase(terminal)))
-        except ManifestRefused as fault:
+            signed = sign(file.read_bytes(), governance_key(key, _passphrase(terminal, passphrase_file)))
+        except (OSError, ManifestRefused) as fault:
             what = (f"不能签名：{fault}", f"It cannot be signed: {fault}")
             terminal.fail(what, side=OURS, next_step=("检查文件与密钥", "check the file and the key"))
         file.write_bytes(signed)
@@ -242,8 +245,8 @@ def _mount_founding(network: typer.Typer, terminal: Terminal, opening: Opening) 
         )
 
 
-def _passphrase(terminal: Terminal) -> bytes | None:
-    path = terminal.home / PASSPHRASE
+def _passphrase(terminal: Terminal, given: Path | None) -> bytes | None:
+    path = given or terminal.home / PASSPHRASE
     return path.read_bytes().strip() if path.exists() else None
 
 
@@ -271,7 +274,7 @@ def _mount_show(network: typer.Typer, terminal: Terminal, opening: Opening) -> N
         }
         head = terminal.text(
             f"{manifest.network} 名册第 {manifest.version} 版，剩 {days} 天，见证法定数 {manifest.quorum}",
-            f"{manifest.network}, manifest version {manifest.version}, {days} days left, witness quorum {manifest.quorum}",
+            f"{manifest.network}, manifest version {manifest.version}, {days} days left, quorum {manifest.quorum}",
         )
         terminal.finish(data, show=[head, table], next_step="tongban ping --all", ok=days >= 0)
 
@@ -286,53 +289,20 @@ def _mount_ping(app: typer.Typer, terminal: Terminal, opening: Opening) -> None:
             what = ("请给出城市代码，或 --all", "Name a city, or --all")
             terminal.fail(what, side=OURS, next_step=("tongban ping --all",) * 2, code=USAGE)
         seconds = terminal.timeout or 5.0
-        rows = opening.run(lambda running: _ping(running, peer, seconds))
-        table = Table(
-            "", *terminal.text("结果|版本|名册|时钟偏差|毫秒", "outcome|software|manifest|clock offset|ms").split("|")
-        )
-        for row in rows:
-            offset = "" if row["offset_seconds"] is None else f"{row['offset_seconds']:+.2f} s"
-            table.add_row(
-                row["member"], row["outcome"], row["software"], str(row["manifest"] or ""), offset, str(row["ms"])
-            )
-        reached = [row for row in rows if row["outcome"] == "pong"]
-        refused = [row for row in rows if row["refused"]]
-        code = 0 if len(reached) == len(rows) else REFUSED if refused else UNAVAILABLE
-        terminal.finish(rows, show=[table], next_step="tongban doctor", ok=code == 0, code=code)
+        pinged = opening.run(lambda running: _ping(running, peer, seconds))
+        columns = terminal.text("结果|版本|名册|时钟偏差|毫秒", "outcome|software|manifest|clock offset|ms")
+        table = Table("", *columns.split("|"))
+        for one in pinged:
+            offset = "" if one.offset_seconds is None else f"{one.offset_seconds:+.2f} s"
+            table.add_row(one.member, one.outcome, one.software, str(one.manifest or ""), offset, str(one.milliseconds))
+        reached = [one for one in pinged if one.outcome == "pong"]
+        refused = [one for one in pinged if one.refused]
+        code = 0 if len(reached) == len(pinged) else REFUSED if refused else UNAVAILABLE
+        data = [asdict(one) for one in pinged]
+        terminal.finish(data, show=[table], next_step="tongban doctor", ok=code == 0, code=code)
 
 
-async def _ping(running: Any, peer: str, seconds: float) -> list[dict[str, Any]]:
+async def _ping(running: Any, peer: str, seconds: float) -> list[service.Pinged]:
     manifest = running.keeper.current.manifest
     members = [peer] if peer else [one.id for one in manifest.active() if one.id != running.node.member]
-    return list(await asyncio.gather(*(_ping_one(running, one, seconds) for one in members)))
-
-
-async def _ping_one(running: Any, member: str, seconds: float) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "member": member,
-        "software": "",
-        "manifest": None,
-        "offset_seconds": None,
-        "ms": 0,
-        "refused": False,
-    }
-    try:
-        answered = await running.asking.ask(Question(member, "ping", format_body(Ping())), seconds=seconds)
-    except RefusedByPeer as refused:
-        return {**row, "outcome": refused.problem.slug, "refused": True}
-    except Refusal as refusal:
-        return {**row, "outcome": refusal.slug, "refused": True}
-    except NoAnswer as missing:
-        return {**row, "outcome": missing.refusal.slug if missing.refusal else missing.reason}
-    pong, ms = answered.body, answered.milliseconds
-    if not isinstance(pong, Pong):
-        return {**row, "outcome": "unreadable"}
-    offset = service.clock_offset(pong.time, running.now(), ms)
-    return {
-        **row,
-        "outcome": "pong",
-        "software": pong.software,
-        "manifest": pong.manifest,
-        "offset_seconds": offset,
-        "ms": ms,
-    }
+    return list(await asyncio.gather(*(service.ping(running.asking, one, seconds=seconds) for one in members)))

@@ -2,8 +2,8 @@
 
 Files in the certificate directory: `tls.pem`/`tls.key`, `message.pem`/`message.key` (certificate chains and
 PKCS#8 keys, encrypted when a passphrase file is set), `log.key` and `witness.key` (Ed25519), and our CA's
-newest CRL: `ca/crl.der` in managed mode, `crl.der` in external mode. `KeyRing.refresh` looks at their times and reads again what has changed; a half-written or
-broken pair leaves the old one in use and is told.
+newest CRL: `ca/crl.der` in managed mode, `crl.der` in external mode. `KeyRing.refresh` looks at their times
+and reads again what has changed; a half-written or broken pair leaves the old one in use and is told.
 """
 
 from collections.abc import Mapping

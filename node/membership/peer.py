@@ -11,9 +11,8 @@ from fastapi.responses import JSONResponse
 from node.membership import service
 from node.membership.service import TrustKeeper
 from node.storage.unit_of_work import Database, Writer
-from node.transport.callers import Callers
+from node.transport.callers import Callers, read_body
 from protocol.certificates import MAX_CRL_BYTES
-from protocol.errors import NotFound, TooLarge
 from protocol.manifest import Member
 
 Digest = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{43}$")]
@@ -36,8 +35,14 @@ class MembershipDoor:
 def router(door: MembershipDoor) -> APIRouter:
     """Return the routes."""
     routes = APIRouter(prefix="/v1")
+    _manifests(routes, door)
+    _crls(routes, door)
+    _rest(routes, door)
+    return routes
+
+
+def _manifests(routes: APIRouter, door: MembershipDoor) -> None:
     reading = Annotated[Member, Depends(door.callers.reading)]
-    active = Annotated[Member, Depends(door.callers.active)]
 
     @routes.get("/manifest")
     def manifest(caller: reading) -> Response:
@@ -48,6 +53,10 @@ def router(door: MembershipDoor) -> APIRouter:
     def manifest_version(caller: reading, version: Annotated[int, Path(ge=1, lt=10**9)]) -> Response:
         with door.database.reading() as session:
             return Response(service.manifest_data(session, version), media_type="application/json")
+
+
+def _crls(routes: APIRouter, door: MembershipDoor) -> None:
+    reading = Annotated[Member, Depends(door.callers.reading)]
 
     @routes.get("/crl/{member}")
     def crl(caller: reading, member: MemberCode, request: Request) -> Response:
@@ -60,10 +69,15 @@ def router(door: MembershipDoor) -> APIRouter:
 
     @routes.put("/crl/{member}", status_code=204)
     async def put_crl(caller: reading, member: MemberCode, request: Request) -> Response:
-        der = await _bounded(request, MAX_CRL_BYTES)
+        der = await read_body(request, max_bytes=MAX_CRL_BYTES)
         await door.writer.submit(lambda tx: service.accept_crl(tx, member, der, now=door.callers.now()))
         door.keeper.refresh()
         return Response(status_code=204)
+
+
+def _rest(routes: APIRouter, door: MembershipDoor) -> None:
+    reading = Annotated[Member, Depends(door.callers.reading)]
+    active = Annotated[Member, Depends(door.callers.active)]
 
     @routes.get("/certificates/{fingerprint}")
     def certificate(caller: reading, fingerprint: Digest) -> Response:
@@ -73,21 +87,8 @@ def router(door: MembershipDoor) -> APIRouter:
 
     @routes.get("/documents/{digest}")
     def document(caller: active, digest: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]) -> Response:
-        if digest not in door.documents:
-            raise NotFound("no shared document has that digest here")
-        return Response(door.documents[digest], media_type="application/json")
+        return Response(service.document(door.documents, digest), media_type="application/json")
 
     @routes.get("/health")
     def health(caller: reading) -> Response:
         return JSONResponse(door.health())
-
-    return routes
-
-
-async def _bounded(request: Request, limit: int) -> bytes:
-    data = b""
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > limit:
-            raise TooLarge(f"at most {limit} bytes", limit_bytes=limit)
-    return data

@@ -4,7 +4,7 @@ Every change is a row, a log entry and a step of the trust generation in one tra
 gives the current `Trust` to everybody, and replaces it whole when the generation has moved.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -13,13 +13,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sqlmodel import Session
 
 from node.audit.service import Entry
+from node.exchange.service import Asking, Question, RefusedByPeer
 from node.membership import store
 from node.storage.unit_of_work import Database, Transaction
-from protocol.certificates import Certificate, Crl, CrlInvalid, Purpose, parse_certificate, parse_crl
+from node.transport.client import NoAnswer
+from protocol.certificates import Certificate, CrlInvalid, Purpose, parse_certificate, parse_crl
 from protocol.claims import sha256
 from protocol.envelope import Trust
 from protocol.errors import Malformed, NotFound, Refusal, UnknownCertificate
 from protocol.manifest import Manifest, accept_genesis, accept_next, reread
+from protocol.messages import Ping, Pong, format_body
 
 
 def found_network(transaction: Transaction, data: bytes, *, digest: str, now: datetime) -> Manifest:
@@ -78,6 +81,8 @@ def accept_crl(transaction: Transaction, member: str, der: bytes, *, now: dateti
         crl = parse_crl(der, listed.authorities)
     except (CrlInvalid, Refusal) as fault:
         raise Malformed(f"not a CRL of {member}: {fault}") from None
+    if crl.number > store.CRL_NUMBER_MAX:
+        raise Malformed(f"the number of a CRL of {member} is larger than 2**63 - 1")
     known = {row.authority: row.number for row in store.newest_crls(transaction.session)}
     if crl.number <= known.get(crl.authority, -1):
         return False
@@ -151,20 +156,18 @@ def read_trust(session: Session, member: str) -> Trust:
         NotFound: this node has not joined a network.
     """
     manifest = manifest_in_force(session)
+    # A CA that the manifest names no more proves nothing; its CRLs stay in the table as evidence.
+    authorities = {one.fingerprint: (one,) for member in manifest.members.values() for one in member.authorities}
     return Trust(
         member=member,
         manifest=manifest,
         crls=tuple(
-            _parsed_crl(row.der, manifest, row.member)
+            parse_crl(row.der, authorities[row.authority])
             for row in store.newest_crls(session)
-            if row.member in manifest.members
+            if row.authority in authorities
         ),
         certificates={row.fingerprint: parse_certificate(row.der) for row in store.certificates(session)},
     )
-
-
-def _parsed_crl(der: bytes, manifest: Manifest, member: str) -> Crl:
-    return parse_crl(der, manifest.members[member].authorities)
 
 
 @dataclass(slots=True)
@@ -215,6 +218,47 @@ def check_fetched(fingerprint: str, der: bytes) -> Certificate:
     if certificate.fingerprint != fingerprint:
         raise UnknownCertificate("another certificate was served than was asked for")
     return certificate
+
+
+def document(documents: Mapping[str, bytes], digest: str) -> bytes:
+    """Return a shared document by its SHA-256, hex.
+
+    Raises:
+        NotFound: this node has none of that digest.
+    """
+    if digest not in documents:
+        raise NotFound("no shared document has that digest here")
+    return documents[digest]
+
+
+@dataclass(frozen=True, slots=True)
+class Pinged:
+    """What a ping found out; `outcome` is `pong`, a slug, or why there was no answer."""
+
+    member: str
+    outcome: str
+    refused: bool = False
+    software: str = ""
+    manifest: int | None = None
+    offset_seconds: float | None = None
+    milliseconds: int = 0
+
+
+async def ping(asking: Asking, member: str, *, seconds: float) -> Pinged:
+    """Ping one member; every outcome is a value."""
+    try:
+        answered = await asking.ask(Question(member, "ping", format_body(Ping())), seconds=seconds)
+    except RefusedByPeer as refused:
+        return Pinged(member, refused.problem.slug, refused=True)
+    except Refusal as refusal:
+        return Pinged(member, refusal.slug, refused=True)
+    except NoAnswer as missing:
+        return Pinged(member, missing.refusal.slug if missing.refusal else missing.reason)
+    pong, took = answered.body, answered.milliseconds
+    if not isinstance(pong, Pong):
+        return Pinged(member, "unreadable")
+    offset = clock_offset(pong.time, asking.now(), took)
+    return Pinged(member, "pong", False, pong.software, pong.manifest, offset, took)
 
 
 def clock_offset(theirs: str, ours: datetime, round_trip_ms: int) -> float:

@@ -21,7 +21,7 @@ from protocol.manifest import Manifest
 
 SETTINGS_FILE: Final = "tongban.toml"
 STORAGE_KEY: Final = "storage.key"
-PASSPHRASE: Final = "certs.passphrase"
+PASSPHRASE: Final = "certs.passphrase"  # noqa: S105 - the name of a file
 JOIN_FILE: Final = "join-request.txt"
 
 
@@ -61,7 +61,8 @@ def make_home(home: Path, answers: Answers, *, random: Callable[[int], bytes], n
     passphrase = random(24).hex().encode()
     _write_secret(home / PASSPHRASE, passphrase)
     _write_secret(home / STORAGE_KEY, random(KEY_BYTES))
-    city = city_of(answers, passphrase)
+    names = (answers.name_zh, answers.name_en)
+    city = city_of(answers.network, answers.member, names, answers.peer_url, passphrase)
     create_city(home / "certs", city, managed=answers.managed, now=now)
     _write_new(home / SETTINGS_FILE, settings_text(answers), 0o600)
     if not answers.managed:
@@ -71,16 +72,15 @@ def make_home(home: Path, answers: Answers, *, random: Callable[[int], bytes], n
     return request
 
 
-def city_of(answers: Answers, passphrase: bytes | None) -> City:
-    """Return the city as the CA tool needs it; the TLS name is the host of the peer URL."""
-    host = urlsplit(answers.peer_url).hostname or ""
+def city_of(network: str, member: str, names: tuple[str, str], peer_url: str, passphrase: bytes | None) -> City:
+    """Return the city as the CA tool needs it: names in zh and en; the TLS name is the host of the peer URL."""
     return City(
-        network=answers.network,
-        member=answers.member,
-        name_zh=answers.name_zh,
-        name_en=answers.name_en,
-        endpoint=answers.peer_url,
-        hosts=(host,),
+        network=network,
+        member=member,
+        name_zh=names[0],
+        name_en=names[1],
+        endpoint=peer_url,
+        hosts=(urlsplit(peer_url).hostname or "",),
         passphrase=passphrase,
     )
 

@@ -7,6 +7,8 @@ from sqlmodel import Session, col
 
 from node.membership.tables import ManifestVersion, MemberCertificate, MemberCrl, TrustGeneration
 
+CRL_NUMBER_MAX = 2**63 - 1
+
 
 def generation(session: Session) -> int:
     """Return how often manifests, CRLs or certificates have changed; 0 before the first manifest."""
@@ -33,7 +35,7 @@ def manifest_version(session: Session, version: int) -> ManifestVersion | None:
 
 
 def newest_crls(session: Session) -> list[MemberCrl]:
-    """Return the CRL with the highest number of each CA."""
+    """Return the CRL with the highest number of each CA, always in the same order."""
     newest = (
         select(col(MemberCrl.authority), func.max(col(MemberCrl.number)).label("number"))
         .group_by(MemberCrl.authority)
@@ -42,13 +44,16 @@ def newest_crls(session: Session) -> list[MemberCrl]:
     joined = select(MemberCrl).join(
         newest, (col(MemberCrl.authority) == newest.c.authority) & (col(MemberCrl.number) == newest.c.number)
     )
-    return list(session.execute(joined).scalars())
+    return list(session.execute(joined.order_by(col(MemberCrl.authority))).scalars())
 
 
 def newest_crl_of(session: Session, member: str) -> MemberCrl | None:
     """Return the newest CRL of a member."""
     newest = (
-        select(MemberCrl).where(col(MemberCrl.member) == member).order_by(col(MemberCrl.received_at).desc()).limit(1)
+        select(MemberCrl)
+        .where(col(MemberCrl.member) == member)
+        .order_by(col(MemberCrl.received_at).desc(), col(MemberCrl.number).desc())
+        .limit(1)
     )
     return session.execute(newest).scalar_one_or_none()
 
@@ -66,11 +71,13 @@ def certificate(session: Session, fingerprint: str) -> MemberCertificate | None:
 def insert_manifest(session: Session, *, version: int, digest: str, data: bytes, now: datetime) -> None:
     """Insert an accepted version."""
     session.add(ManifestVersion(version=version, digest=digest, data=data, accepted_at=now))
+    session.flush()
 
 
 def insert_crl(session: Session, *, authority: str, number: int, member: str, der: bytes, now: datetime) -> None:
     """Insert a CRL."""
     session.add(MemberCrl(authority=authority, number=number, member=member, der=der, received_at=now))
+    session.flush()
 
 
 def insert_certificate(session: Session, *, fingerprint: str, member: str, der: bytes, now: datetime) -> bool:
@@ -78,4 +85,5 @@ def insert_certificate(session: Session, *, fingerprint: str, member: str, der: 
     if session.get(MemberCertificate, fingerprint) is not None:
         return False
     session.add(MemberCertificate(fingerprint=fingerprint, member=member, der=der, received_at=now))
+    session.flush()
     return True

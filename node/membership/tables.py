@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, LargeBinary
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary
 from sqlmodel import Field, SQLModel
 
 from node.storage.engine import UtcDateTime
@@ -14,7 +14,7 @@ class ManifestVersion(SQLModel, table=True):
     __tablename__ = "manifest_version"
     __shard__ = "not sharded: a few rows a year"
 
-    version: int = Field(primary_key=True)
+    version: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     digest: str = Field(max_length=43)
     data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     accepted_at: datetime = Field(sa_type=UtcDateTime)
@@ -51,5 +51,5 @@ class TrustGeneration(SQLModel, table=True):
     __tablename__ = "trust_generation"
     __shard__ = "not sharded: one row"
 
-    id: int = Field(primary_key=True)
+    id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     generation: int

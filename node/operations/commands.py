@@ -41,13 +41,13 @@ def mount_certs_status(certs: typer.Typer, terminal: Terminal, opening: Opening)
 
 
 def _mount_doctor(app: typer.Typer, terminal: Terminal, opening: Opening) -> None:
+    written = terminal.text("写入文件，不含个人信息", "write a file without personal data")
+
     @app.command(help=terminal.text("诊断：原因、影响、下一步", "what is wrong, what it affects, what to do next"))
     def doctor(
         peer: str = typer.Option(None, metavar="CODE", help=terminal.text("只看这个对端", "only this peer")),
         only: str = typer.Option(None, metavar="CHECK", help=" | ".join(GROUPS)),
-        report: Path = typer.Option(
-            None, help=terminal.text("写入文件，不含个人信息", "write a file without personal data")
-        ),
+        report: Path = typer.Option(None, metavar="FILE", help=written),
     ) -> None:
         if only is not None and only.partition(".")[0] not in GROUPS:
             what = (f"没有检查项 {only}；可选：{' '.join(GROUPS)}", f"No check is called {only}: {' '.join(GROUPS)}")
@@ -197,7 +197,7 @@ def certs_status(terminal: Terminal, opening: Opening, warn: int) -> None:
 
 
 async def _holdings(facts: Any, warn: int) -> list[Holding]:
-    keys, trust = facts.keys(), trust_of(facts)
+    keys, trust = facts.keys(), trust_of(facts.node(), facts.values.member)
     judge = Judge(trust, facts.now(), warn)
     peers = [one for one in trust.manifest.active() if one.id != trust.member]
     seen = await ask_peers(facts, keys, trust, peers)

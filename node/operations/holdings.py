@@ -86,7 +86,7 @@ def own_holdings(judge: Judge, keys: HeldKeys, certs: Path) -> list[Holding]:
     """Return our certificates, our CA, and our keys that have no certificate."""
     trust, member = judge.trust, judge.trust.member
     own = trust.manifest.members.get(member)
-    leaves = [judge.leaf(keys.tls_certificate), judge.leaf(keys.message.certificate)]
+    leaves = [judge.leaf(keys.tls.certificate), judge.leaf(keys.message.certificate)]
     older = [one for one in _messages(judge, member) if one.fingerprint != keys.message.certificate.fingerprint]
     plain = sorted(path.stem for path in certs.glob("*.key") if path.stem not in WITH_CERTIFICATE)
     return [

@@ -42,7 +42,7 @@ def set_up_logging(level: str, form: str) -> None:
 
 def _safe_exception(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     if event.pop("exc_info", None):
-        kind, fault, trace = sys.exc_info()
+        kind, _, trace = sys.exc_info()
         if kind is not None:
             frames = [f"{frame.filename.rsplit('/', 3)[-1]}:{frame.lineno}" for frame in traceback.extract_tb(trace)]
             event["exception"] = f"{kind.__name__} at {' < '.join(reversed(frames[-6:]))}"

@@ -276,9 +276,9 @@ def _crl(seen: Seen, bounds: Bounds) -> Check | None:
     if state is State.OK:
         return None
     (zh, en), facts = name_of(seen.member), crl_facts(crl, bounds.now)
-    title = f"{zh} 的吊销列表过旧", f"{en}: its CRL is old"
-    cause = ("尚未取得", "none has been fetched yet")
+    title, cause = (f"{zh} 的吊销列表不在手", f"{en}: no CRL at hand"), ("尚未取得", "none has been fetched yet")
     if crl is not None:
+        title = f"{zh} 的吊销列表过旧", f"{en}: its CRL is old"
         cause = f"应于 {day(crl.next_update)} 前更新", f"the next one was due by {day(crl.next_update)}"
     effect = ("该城市的消息得到 busy", "its messages are answered with busy")
     if state is State.WARN:

@@ -38,7 +38,7 @@ from node.storage.schema import status
 from node.storage.unit_of_work import Database
 from node.transport.client import PeerClients
 from node.transport.tls import TlsIdentity
-from protocol.certificates import Certificate, Crl, CrlInvalid, parse_crl
+from protocol.certificates import Crl, CrlInvalid, parse_crl
 from protocol.envelope import MessageKey, Trust
 from protocol.errors import NotFound, Refusal
 from protocol.manifest import Status
@@ -68,11 +68,7 @@ class HeldKeys(Protocol):
 
     @property
     def tls(self) -> TlsIdentity:
-        """Return our TLS chain and key."""
-
-    @property
-    def tls_certificate(self) -> Certificate:
-        """Return our TLS certificate."""
+        """Return our TLS certificate, chain and key."""
 
     @property
     def message(self) -> MessageKey:
@@ -232,8 +228,7 @@ def _modes(home: Path, values: Values) -> dict[str, int]:
 
 def _manifest(facts: Facts, values: Values, opened: Opened, found: _Found) -> Check:
     try:
-        with opened.database.reading() as session:
-            found.trust = membership.read_trust(session, values.member)
+        found.trust = trust_of(opened, values.member)
     except NotFound:
         return checks.check_manifest(None, values.member, facts.now())
     except Exception as fault:
@@ -269,7 +264,7 @@ def _own_certificates(facts: Facts, values: Values, found: _Found) -> list[Check
     now, trust = facts.now(), found.trust
     lines = [
         checks.check_certificate(one, trust, warn_days=values.warn_days, now=now)
-        for one in (keys.tls_certificate, keys.message.certificate)
+        for one in (keys.tls.certificate, keys.message.certificate)
     ]
     if trust is None or values.member not in trust.manifest.members:
         because = ("没有名册，未核对", "not compared: there is no manifest")
@@ -365,12 +360,11 @@ async def ask_peers(facts: Facts, keys: HeldKeys, trust: Trust, members: Sequenc
             await clients.close()
 
 
-def trust_of(facts: Facts) -> Trust:
-    """Return what this node relies on, for commands that need no diagnosis.
+def trust_of(opened: Opened, member: str) -> Trust:
+    """Return what this node relies on.
 
     Raises:
         NotFound: this node has not joined a network.
     """
-    assert facts.values is not None, "the settings were read before"
-    with facts.node().database.reading() as session:
-        return membership.read_trust(session, facts.values.member)
+    with opened.database.reading() as session:
+        return membership.read_trust(session, member)

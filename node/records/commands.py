@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,23 +73,25 @@ def _mount_query(app: typer.Typer, terminal: Terminal, opening: Opening) -> None
             )
             terminal.fail(what, side=OURS, next_step=("tongban query --help",) * 2, code=USAGE)
         subject = _subject(terminal, id_type, id_file, name, opening)
-        asked = _Asked(
-            item, _kind(terminal, record), case, consultation, subject, city, fields, terminal.timeout or wait
-        )
+        wanted = tuple(part.strip() for part in fields.split(",")) if fields else None
+        seconds = terminal.timeout or wait
+        asked = _Asked(item, _kind(terminal, record), case, consultation, subject, city, wanted, seconds)
         answers = opening.run(lambda running: _ask(running, asked, terminal, opening))
         _finish_query(terminal, answers)
 
 
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """The question as the command line gave it."""
 
-    def __init__(
-        self, item: str, record: RecordKind, case: str | None, consultation: str | None, subject: Subject, city: str | None,
-        fields: str | None, seconds: float,
-    ) -> None:  # fmt: skip
-        self.item, self.record, self.case, self.consultation = item, record, case, consultation
-        self.subject, self.city, self.seconds = subject, city, seconds
-        self.fields = tuple(part.strip() for part in fields.split(",")) if fields else None
+    item: str
+    record: RecordKind
+    case: str | None
+    consultation: str | None
+    subject: Subject
+    city: str | None
+    fields: tuple[str, ...] | None
+    seconds: float
 
 
 def _subject(terminal: Terminal, id_type: str, source: str, name: str | None, opening: Opening) -> Subject:
@@ -275,6 +278,10 @@ def _mount_policy(records: typer.Typer, terminal: Terminal, opening: Opening) ->
         empty = [] if rules else [terminal.text("没有规则：对所有城市拒绝", "No rules: every city is denied")]
         terminal.finish(rules, show=[*empty, table] if rules else empty, next_step="tongban records policy set FILE")
 
+    _mount_set(policy, terminal, opening)
+
+
+def _mount_set(policy: typer.Typer, terminal: Terminal, opening: Opening) -> None:
     @policy.command(
         "set",
         help=terminal.text(

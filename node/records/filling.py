@@ -113,6 +113,7 @@ def _write(filling: Filling, transaction: Transaction, batch: list[ParsedRow]) -
         existing = store.records(transaction.session, kind.value, list(people))
         rows = [_row(filling, kind, subject, *lines, existing.get(subject)) for subject, lines in people.items()]
         store.put_records(transaction.session, kind.value, rows, existing)
+    store.count_rows(transaction.session, filling.import_id, len(batch))
 
 
 def _row(

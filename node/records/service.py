@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlmodel import Session
 
 from node.audit.service import Entry
-from node.exchange.service import Answer, Asking, Question, RefusedByPeer
+from node.exchange.service import Answer, Answered, Asking, Handler, Question, RefusedByPeer
 from node.records import store
 from node.records.connectors import Connector
 from node.storage.encryption import Vault
@@ -26,6 +26,7 @@ from protocol.errors import InvalidBody, Refusal
 from protocol.identifiers import InvalidIdentifier, format_case_number, parse_person_id
 from protocol.messages import (
     LINES,
+    Body,
     Period,
     RecordAnswer,
     RecordKind,
@@ -50,6 +51,17 @@ class Registry:
     now: Callable[[], datetime]
 
 
+def message_handlers(registry: Registry) -> dict[str, Handler]:
+    """Return the handlers of this room's messages, by type."""
+
+    def record_query(transaction: Transaction, message: Message, body: Body) -> Answer:
+        if not isinstance(body, RecordQuery):
+            raise InvalidBody("a record query is expected")
+        return answer_query(registry, transaction, message, body)
+
+    return {"record.query": record_query}
+
+
 def answer_query(registry: Registry, transaction: Transaction, message: Message, query: RecordQuery) -> Answer:
     """Answer a peer's `record.query` (protocol §5.1 steps 10 and 11, §6).
 
@@ -63,7 +75,7 @@ def answer_query(registry: Registry, transaction: Transaction, message: Message,
     check_purpose(message.claims.why, registry.items)  # 10
     rule = _rule(transaction.session, message.claims.iss, message.claims.why.item, query.record)
     decision = decide(rule, query.record, query.fields)
-    found = registry.connector(transaction.session, query.subject, query.record)  # 11
+    found = registry.connector(transaction, query.subject, query.record)  # 11
     lines = None
     if found is not None:
         lines = [_cut(line, decision.released) for line in found.lines if _touches(line, query.period)]
@@ -178,10 +190,14 @@ async def ask_city(
         return CityAnswer(member, "no-answer", took(), slug=slug, detail=missing.detail)
     except TimeoutError:
         return CityAnswer(member, "no-answer", took(), slug="timeout", detail=f"no answer within {seconds:g} s")
-    body = answered.body
+    return _read_answer(member, answered)
+
+
+def _read_answer(member: str, answered: Answered) -> CityAnswer:
+    body, claims = answered.body, answered.reply.claims
     if not isinstance(body, RecordAnswer):
-        return CityAnswer(member, "no-answer", took(), slug="unreadable", detail="the answer is of another type")
-    claims = answered.reply.claims
+        took = answered.milliseconds
+        return CityAnswer(member, "no-answer", took, slug="unreadable", detail="the answer is of another type")
     return CityAnswer(
         member=member,
         outcome="answer" if body.found else "none",
@@ -213,7 +229,7 @@ def look_up(registry: Registry, transaction: Transaction, enquiry: Enquiry, *, m
     """Look a person up in our own registry: same purpose, same entry in the log, all fields."""
     person = _person(enquiry.subject, registry.now())
     check_purpose(enquiry.why, registry.items)
-    found = registry.connector(transaction.session, enquiry.subject, enquiry.record)
+    found = registry.connector(transaction, enquiry.subject, enquiry.record)
     wanted = enquiry.fields or tuple(LINES[enquiry.record].model_fields)
     lines = [_cut(line, wanted) for line in found.lines if _touches(line, enquiry.period)] if found else []
     transaction.append(

@@ -66,6 +66,16 @@ def open_import(session: Session, row: dict[str, Any]) -> None:
     session.execute(insert(RegistryImport), [row])
 
 
+def count_rows(session: Session, import_id: str, rows: int) -> None:
+    """Count rows that an import has written."""
+    session.execute(
+        update(RegistryImport)
+        .where(col(RegistryImport.id) == import_id)
+        .values(rows=col(RegistryImport.rows) + rows)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def close_import(session: Session, import_id: str, *, now: datetime) -> None:
     """Mark an import as ended."""
     session.execute(update(RegistryImport).where(col(RegistryImport.id) == import_id).values(ended_at=now))

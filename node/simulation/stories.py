@@ -16,7 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from node.membership.managed import City, ended_certificate
+from node.membership.managed import ended_certificate
+from node.membership.setup import city_of
 from node.records import service as records
 from node.records.service import CityAnswer, Enquiry, new_salt
 from node.simulation.network import DemoCity, DemoNetwork
@@ -127,53 +128,49 @@ def _expect(condition: bool, zh: str, en: str) -> None:
 
 async def tell_query(telling: Telling) -> None:
     """One question to one city; then to the whole network while one city is away; then with all of them."""
-    others = [city.code for city in telling.network.cities if city.code != ASKING]
-
-    async def one_city() -> tuple[str, str]:
-        (answer,) = await _ask(telling, RecordKind.CONTRIBUTIONS, 0, "PEN-LUMPSUM", [ASKED])
-        _expect(
-            answer.outcome == "answer",
-            f"中山未答复：{answer.slug}",
-            f"no answer from 442000: {answer.slug} {answer.detail}",
-        )
-        months = sum(line["months"] for line in answer.lines if line["insurance"] == "110")
-        withheld = len(answer.withheld)
-        _expect(months > 0 and withheld > 0, "答复内容不符", "the answer is not what the registry holds")
-        return (
-            f"中山答复：养老缴费 {months} 个月，隐去 {withheld} 个字段",
-            f"442000 answered: {months} months, {withheld} fields withheld",
-        )
-
-    async def network(expected_away: str) -> tuple[str, str]:
-        answers = await _ask(telling, RecordKind.ENROLMENT, 1, "INS-CERT", others)
-        by_city = {one.member: one for one in answers}
-        found = [one for one in answers if one.outcome == "answer"]
-        away = [one.member for one in answers if one.outcome == "no-answer"]
-        wanted = [expected_away] if expected_away else []
-        _expect(away == wanted, f"未应答的城市为 {away}", f"cities without an answer: {away}, expected {wanted}")
-        _expect(by_city[ASKED].outcome == "answer", "中山应有记录", "442000 should have a record")
-        slowest = max(one.milliseconds for one in answers if one.outcome != "no-answer")
-        told = f"（{', '.join(away)} 停机）" if away else ""
-        said = f" ({', '.join(away)} stopped)" if away else ""
-        return (
-            f"{len(answers)} 城并行{told}：{len(found)} 城有记录，最慢 {slowest} 毫秒",
-            f"{len(answers)} cities in parallel{said}: {len(found)} with a record, slowest {slowest} ms",
-        )
 
     async def away() -> tuple[str, str]:
         await asyncio.to_thread(telling.network.stop, STOPPED)
         try:
-            return await network(STOPPED)
+            return await _ask_everybody(telling, away=STOPPED)
         finally:
             telling.network.start(STOPPED)
 
     async def back() -> tuple[str, str]:
         await asyncio.to_thread(telling.network.wait, STOPPED)
-        return await network("")
+        return await _ask_everybody(telling, away="")
 
-    await telling.step("ask-one-city", ASKED, one_city)
+    await telling.step("ask-one-city", ASKED, lambda: _ask_one(telling))
     await telling.step("ask-network-one-stopped", STOPPED, away)
     await telling.step("ask-network-all", ASKING, back)
+
+
+async def _ask_one(telling: Telling) -> tuple[str, str]:
+    (answer,) = await _ask(telling, RecordKind.CONTRIBUTIONS, 0, "PEN-LUMPSUM", [ASKED])
+    said = f"{answer.slug} {answer.detail}"
+    _expect(answer.outcome == "answer", f"中山未答复：{said}", f"no answer from {ASKED}: {said}")
+    months = sum(line["months"] for line in answer.lines if line["insurance"] == "110")
+    withheld = len(answer.withheld)
+    _expect(months > 0 and withheld > 0, "答复内容不符", "the answer is not what the registry holds")
+    return (
+        f"中山答复：养老缴费 {months} 个月，隐去 {withheld} 个字段",
+        f"{ASKED} answered: {months} months, {withheld} fields withheld",
+    )
+
+
+async def _ask_everybody(telling: Telling, *, away: str) -> tuple[str, str]:
+    others = [city.code for city in telling.network.cities if city.code != ASKING]
+    answers = await _ask(telling, RecordKind.ENROLMENT, 1, "INS-CERT", others)
+    silent = [one.member for one in answers if one.outcome == "no-answer"]
+    _expect(silent == ([away] if away else []), f"未应答的城市：{silent}", f"cities without an answer: {silent}")
+    found = [one.member for one in answers if one.outcome == "answer"]
+    _expect(ASKED in found, "中山应有记录", f"{ASKED} should have a record")
+    slowest = max(one.milliseconds for one in answers if one.outcome != "no-answer")
+    told, said = (f"（{away} 停机）", f" ({away} stopped)") if away else ("", "")
+    return (
+        f"{len(answers)} 城并行{told}：{len(found)} 城有记录，最慢 {slowest} 毫秒",
+        f"{len(answers)} cities in parallel{said}: {len(found)} with a record, slowest {slowest} ms",
+    )
 
 
 async def tell_refusals(telling: Telling) -> None:
@@ -216,15 +213,9 @@ async def _expired(telling: Telling) -> tuple[str, str]:
 
 def expired_identity(city: DemoCity, telling: Telling) -> TlsIdentity:
     """Return a TLS certificate of this city that has ended."""
-    described = City(
-        network=telling.running.node.settings.member.network,
-        member=city.code,
-        name_zh=city.name_zh,
-        name_en=city.name_en,
-        endpoint=city.endpoint,
-        hosts=("127.0.0.1",),
-        passphrase=telling.running.node.passphrase,
-    )
+    node = telling.running.node
+    names = (city.name_zh, city.name_en)
+    described = city_of(node.settings.member.network, city.code, names, city.endpoint, node.passphrase)
     pem, key = ended_certificate(city.home / "certs", described, Purpose.TLS, now=telling.opening.now())
     certificate = parse_certificate(x509.load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER))
     return TlsIdentity(certificate, pem.encode(), key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

@@ -39,21 +39,23 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def open_engine(url: str, *, pool: int = 10) -> Engine:
+def open_engine(url: str, *, pool: int = 10, password: str | None = None) -> Engine:
     """Return an engine; nothing is opened before the first use.
 
     Args:
         url: `sqlite:///…` or `postgresql+psycopg://…`.
         pool: connections per process (PostgreSQL).
+        password: of the database user; it never stands in the URL.
     """
-    if make_url(url).get_backend_name() == "sqlite":
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
         return _sqlite(url)
     options = (
         f"-c synchronous_commit=on -c lock_timeout={LOCK_TIMEOUT_SECONDS}s"
         f" -c idle_in_transaction_session_timeout={LOCK_TIMEOUT_SECONDS}s"
     )
     return create_engine(
-        url,
+        parsed if password is None else parsed.set(password=password),
         pool_size=pool,
         max_overflow=0,
         pool_pre_ping=True,

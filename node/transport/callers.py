@@ -13,7 +13,7 @@ from fastapi import Request
 from node.transport.server import CERTIFICATE
 from protocol.certificates import Certificate, Purpose
 from protocol.envelope import Trust, admit
-from protocol.errors import Busy, NotAMember, UnknownCertificate
+from protocol.errors import Busy, NotAMember, TooLarge, UnknownCertificate
 from protocol.manifest import Member
 
 
@@ -49,6 +49,20 @@ class Callers:
         except UnknownCertificate as unknown:
             raise NotAMember(f"TLS certificate: {unknown.detail}") from None
         return member
+
+
+async def read_body(request: Request, *, max_bytes: int) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        TooLarge: more than `max_bytes`; reading stops there.
+    """
+    data = b""
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > max_bytes:
+            raise TooLarge(f"at most {max_bytes} bytes", limit_bytes=max_bytes)
+    return data
 
 
 def _certificate(request: Request) -> Certificate:

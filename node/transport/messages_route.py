@@ -13,7 +13,6 @@ from protocol.envelope import RawMessage
 from protocol.errors import Busy, Malformed, Refusal, TooLarge
 
 HEADER: Final = b"tongban-message"
-BODY_SECONDS: Final = 30
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -22,8 +21,10 @@ Answering = Callable[[RawMessage, Certificate, Refusal | None], Awaitable[Any]]
 """Gives the sealed answer; the third argument is a fault of transport, found before verification."""
 
 
-def messages_route(answer: Answering, *, max_body_bytes: int) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """Return the ASGI application for the messages endpoint."""
+def messages_route(
+    answer: Answering, *, max_body_bytes: int, body_seconds: float
+) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """Return the ASGI application for the messages endpoint; a whole body may take `body_seconds`."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         headers = scope["headers"]
@@ -32,13 +33,14 @@ def messages_route(answer: Answering, *, max_body_bytes: int) -> Callable[[Scope
         fault, body = _head_fault(headers, statements), b""
         if fault is None:
             try:
-                async with asyncio.timeout(BODY_SECONDS):
+                async with asyncio.timeout(body_seconds):
                     body = await _read_body(headers, receive, max_body_bytes)
             except TimeoutError:
-                fault = Busy(f"the body did not arrive within {BODY_SECONDS} s")
+                fault = Busy(f"the body did not arrive within {body_seconds:g} s")
             except Refusal as refusal:
                 fault = refusal
-        raw = RawMessage(statements[0] if statements else b"", body, content_type.decode("latin-1"))
+        # Of two statements neither is the one to answer: the refusal names none and is not signed.
+        raw = RawMessage(statements[0] if len(statements) == 1 else b"", body, content_type.decode("latin-1"))
         sealed = await answer(raw, scope["state"][CERTIFICATE], fault)
         await _send(send, sealed, close=sealed.close or fault is not None)
 

@@ -3,27 +3,42 @@
 uvicorn hides the client certificate (assurance C02), so `PeerProtocol` takes it from the TLS object when
 a connection is made, parses it once, and puts it into a copy of the application state, from where each
 request finds it in `scope["state"]`. It also caps the request head, which httptools does not, and the
-time in which a head must arrive. Everything else is uvicorn's.
+time in which a head must arrive; a request that is no HTTP gets an unsigned problem. Everything else is
+uvicorn's.
 """
 
 import asyncio
+import json
 import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from protocol.certificates import parse_certificate
-from protocol.errors import Refusal
+from protocol.claims import PROBLEM_TYPE
+from protocol.errors import Malformed, Refusal, format_problem
 
 HEAD_MAX_BYTES: Final = 16 * 1024
-HEAD_SECONDS: Final = 10
-IDLE_SECONDS: Final = 75
 CERTIFICATE: Final = "peer_certificate"
 """Key of the parsed certificate in `scope["state"]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the peer port waits for a peer (threat T12). Processes use the defaults; tests wait less."""
+
+    head_seconds: float = 10
+    """for a whole request head, the first one of a connection counted from the handshake"""
+    body_seconds: float = 30
+    """for a whole message body; then the peer gets `busy`"""
+    idle_seconds: int = 75
+    """for the next request on an open connection"""
 
 
 class PeerProtocol(HttpToolsProtocol):
@@ -31,7 +46,12 @@ class PeerProtocol(HttpToolsProtocol):
 
     _head_bytes = 0
     _head_open = True
-    _patience: asyncio.TimerHandle | None = None
+    _waiting: asyncio.TimerHandle | None = None
+
+    def __init__(self, *arguments: Any, head_seconds: float, **options: Any) -> None:
+        """`head_seconds`: how long a request head may take; the rest is uvicorn's."""
+        super().__init__(*arguments, **options)
+        self._head_seconds = head_seconds
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the client certificate; a connection without a readable one is closed at once."""
@@ -70,14 +90,21 @@ class PeerProtocol(HttpToolsProtocol):
         self._stop_waiting()
         super().on_headers_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP with the unsigned problem `malformed`, and close."""
+        body = json.dumps(format_problem(Malformed("not a request of HTTP/1.1"), trace=""), ensure_ascii=False).encode()
+        head = f"content-type: {PROBLEM_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n" + head.encode() + body)
+        self.transport.close()
+
     def _wait_for_head(self) -> None:
         self._stop_waiting()
-        self._patience = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+        self._waiting = self.loop.call_later(self._head_seconds, self.transport.abort)
 
     def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
 
 
 class _Server(uvicorn.Server):
@@ -89,17 +116,17 @@ class _Server(uvicorn.Server):
         yield
 
 
-def peer_server(app: Any, context: ssl.SSLContext) -> uvicorn.Server:
+def peer_server(app: Any, context: ssl.SSLContext, patience: Patience) -> uvicorn.Server:
     """Return the server of the peer port; `serve` it on a socket that is already bound."""
     return _Server(
         uvicorn.Config(
             app,
-            http=PeerProtocol,
+            http=cast("type[asyncio.Protocol]", partial(PeerProtocol, head_seconds=patience.head_seconds)),
             loop="uvloop",
             ws="none",
             lifespan="off",
             ssl_context_factory=lambda _config, _default: context,
-            timeout_keep_alive=IDLE_SECONDS,
+            timeout_keep_alive=patience.idle_seconds,
             timeout_graceful_shutdown=10,
             log_config=None,
             access_log=False,

@@ -70,7 +70,7 @@ IMPURE_ENDINGS = (
 ROOTS = frozenset({"node/__main__.py", "node/app.py", "node/worker.py"})
 CERTS_DOOR = "node/membership/managed.py"
 
-FLOOR = {"transport": 0, "storage": 0, "failpoints": 0}
+FLOOR = {"transport": 0, "storage": 0, "failpoints": 0, "terminal": 0}
 ROOMS = {
     "audit": 1,
     "exchange": 2,

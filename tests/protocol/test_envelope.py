@@ -392,7 +392,8 @@ def test_what_is_read_before_verification_never_raises() -> None:
 
 
 def test_a_statement_that_would_be_too_large_is_not_sealed() -> None:
-    claims = NETWORK.claims(PEER, US, BODY, msg="record.query")
-    long = claims.model_copy(update={"net": "n" * 5000})
+    claims, key = NETWORK.claims(PEER, US, BODY, msg="record.query"), NETWORK[PEER].message_key
+    sizes = [len(seal(claims.model_copy(update={"net": "n" * length}), key)) for length in (1, 3900)]
+    assert max(sizes) < 6 * 1024
     with pytest.raises(TooLarge):
-        seal(long, NETWORK[PEER].message_key)
+        seal(claims.model_copy(update={"net": "n" * 4100}), key)

@@ -58,7 +58,13 @@ def test_a_fact_never_covers_what_the_class_fixes() -> None:
 
 def test_a_refusal_without_detail_still_says_its_title() -> None:
     assert str(Busy()) == "Busy at the moment"
+    assert str(Busy("the CRL is stale")) == "the CRL is stale"
     assert Busy(retry_after_seconds=5).retry_after_seconds == 5
+
+
+@pytest.mark.parametrize("length", [1, 64])
+def test_a_slug_has_up_to_64_characters(length: int) -> None:
+    assert parse_problem({"slug": "s" * length, "status": 400}).slug == "s" * length
 
 
 def test_the_refusal_of_a_newer_version_stays_readable() -> None:

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 from securesystemslib.formats import encode_canonical
+from tuf.api.metadata import Metadata, Targets
 
 from protocol.manifest import (
     MANIFEST_MAX_BYTES,
@@ -138,6 +139,7 @@ ATTACKS: dict[str, Change] = {
     "key of another owner": lambda s: first(s["keys"]).update({"x-tongban-member": "440300"}),
     "key of another type": lambda s: first(s["keys"]).update(keytype="rsa"),
     "key of another scheme": lambda s: first(s["keys"]).update(scheme="rsassa-pss-sha256"),
+    "key that is no Edwards key": lambda s: first(s["keys"]).update(keytype="ecdsa", scheme="ecdsa-sha2-nistp256"),
     "key not hexadecimal": lambda s: first(s["keys"])["keyval"].update(public="zz"),
     "key too short": lambda s: first(s["keys"])["keyval"].update(public="00"),
     "key as number": lambda s: first(s["keys"])["keyval"].update(public=7),
@@ -178,6 +180,21 @@ def test_a_well_signed_manifest_of_another_form_is_refused(name: str) -> None:
 )
 def test_what_is_no_metadata_is_refused(data: bytes) -> None:
     refused(data, "not TUF root metadata")
+
+
+@pytest.mark.threat("T23")
+def test_a_wrong_signature_is_no_vote_beside_enough_good_ones() -> None:
+    keys = [key for member in MEMBERS[:2] for key in NETWORK[member].governance]
+    data = json.loads(resigned(lambda signed: None, keys))
+    data["signatures"].append({"keyid": key_id(data["signed"], MAINS[2]), "sig": "00" * 64})
+    refused(json.dumps(data).encode(), "2 members of the previous version have signed, 3 are needed")
+
+
+@pytest.mark.threat("T23")
+def test_metadata_of_another_role_is_refused_whatever_it_holds() -> None:
+    targets = Targets(version=2, expires=NOW)
+    targets.unrecognized_fields["x-tongban"] = json.loads(SECOND)["signed"]["x-tongban"]
+    refused(Metadata(targets).to_bytes(), "another role")
 
 
 def test_a_manifest_has_a_size_limit() -> None:

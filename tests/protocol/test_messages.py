@@ -165,7 +165,8 @@ def test_an_answer_outside_its_model_is_refused(change: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("kind", RecordKind)
 def test_a_line_of_each_kind_is_read_and_no_field_of_it_may_be_strange(kind: RecordKind) -> None:
-    model, strange = LINES[kind], (None, 1.5, "\u0663", [], "2026-13-01", 2**63)
+    model = LINES[kind]
+    strange: list[Any] = [None, 1.5, "\u0663", [], "2026-13-01", 2**63]
     assert json.loads(format_body(model.model_validate_json(json.dumps(LINE[kind])))) == LINE[kind]
     for name, value in product(LINE[kind], strange):
         with pytest.raises(ValueError, match="validation error"):
@@ -177,6 +178,10 @@ def test_a_line_of_each_kind_is_read_and_no_field_of_it_may_be_strange(kind: Rec
 @given(st.text(min_size=1, max_size=30).filter(lambda text: text not in (*QUERY, "period", "fields")))
 def test_an_unknown_field_is_refused_and_its_name_not_repeated(name: str) -> None:
     assert faults({**QUERY, name: 1}) == [{"at": "?", "rule": "extra_forbidden"}]
+
+
+def test_an_unknown_field_is_refused_where_it_stands() -> None:
+    assert faults({**QUERY, "subject": {**SUBJECT, "evil": 1}}) == [{"at": "subject/?", "rule": "extra_forbidden"}]
 
 
 def test_faults_name_places_and_rules_and_no_values() -> None:

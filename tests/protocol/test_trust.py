@@ -133,6 +133,18 @@ def test_a_verdict_is_remembered_per_use() -> None:
     assert outcome(trust, certificate, Purpose.MESSAGE, NOW) is None
     assert set(trust.verdicts) == {(certificate.fingerprint, Purpose.MESSAGE)}
     assert outcome(trust, certificate, Purpose.TLS, NOW) is not None
+    other = NETWORK[THIRD].message.certificate
+    assert outcome(trust, other, Purpose.MESSAGE, NOW) is None
+    assert {name for name, _ in trust.verdicts} == {certificate.fingerprint, other.fingerprint}
+
+
+def test_a_verdict_is_given_once_and_then_remembered() -> None:
+    trust = NETWORK.trust_of(US)
+    certificate = NETWORK[PEER].message.certificate
+    trust.check(certificate, Purpose.MESSAGE, now=NOW)
+    (first,) = trust.verdicts.values()
+    trust.check(certificate, Purpose.MESSAGE, now=NOW)
+    assert [one is first for one in trust.verdicts.values()] == [True]
 
 
 def test_a_remembered_verdict_still_ends_with_its_certificate() -> None:

@@ -28,8 +28,10 @@ def attacks(victim: City, typ: str) -> dict[str, Attack]:
         **_no_signature(victim, typ),
         **_other_algorithms(victim, typ),
         **_injected_headers(victim, typ),
+        **_changed_headers(victim, typ),
         **_changed_signatures(),
         **_changed_text(victim, typ),
+        **_changed_payload(victim, typ),
         **_changed_claims(victim, typ),
     }
 
@@ -133,6 +135,11 @@ def _injected_headers(victim: City, typ: str) -> dict[str, Attack]:
     offered = {
         f"{name} offers a key": with_member(name, members[name], attacker) for name in ("jwk", "jku", "x5u", "x5c")
     }
+    return {**made, **offered, "the attacker's key": _resigned(victim, header_of(victim, typ), attacker)}
+
+
+def _changed_headers(victim: City, typ: str) -> dict[str, Attack]:
+    """Signed by the victim's own key under a header that says something else."""
     changed: dict[str, dict[str, Any]] = {
         "typ JWT": {"typ": "JWT"},
         "typ absent": {"typ": GONE},
@@ -144,9 +151,8 @@ def _injected_headers(victim: City, typ: str) -> dict[str, Attack]:
         "certificate name with a lone surrogate": {"x5t#S256": "\ud800" + "A" * 42},
         "certificate name as number": {"x5t#S256": 1},
     }
-    for name, changes in changed.items():
-        made[name] = _resigned(victim, with_changes(header_of(victim, typ), changes))
-    return {**made, **offered, "the attacker's key": _resigned(victim, header_of(victim, typ), attacker)}
+    header = header_of(victim, typ)
+    return {name: _resigned(victim, with_changes(header, changes)) for name, changes in changed.items()}
 
 
 def _resigned(victim: City, header: Any, key: Any = None) -> Attack:
@@ -229,17 +235,13 @@ def _changed_text(victim: City, typ: str) -> dict[str, Attack]:
     }
 
 
-def _changed_claims(victim: City, typ: str) -> dict[str, Attack]:
-    """Signed by the victim's own key: not even its owner may say it like this."""
-    header = header_of(victim, typ)
-
-    def claims(**changes: Any) -> Attack:
-        return lambda token: forge(victim, with_changes(json.loads(_payload(token)), changes), header=header)
+def _changed_payload(victim: City, typ: str) -> dict[str, Attack]:
+    """Signed by the victim's own key: not even its owner may write it like this."""
+    header, deep = header_of(victim, typ), b"[" * 1500 + b"]" * 1500
 
     def payload(change: Callable[[bytes], bytes]) -> Attack:
         return lambda token: forge(victim, change(_payload(token)), header=header)
 
-    deep = b"[" * 1500 + b"]" * 1500
     return {
         "claims with a key twice": payload(lambda text: text[:-1] + b',"aud":"442000"}'),
         "claims with a key twice, escaped": payload(lambda text: text[:-1] + b',"\\u0069at":1}'),
@@ -252,6 +254,17 @@ def _changed_claims(victim: City, typ: str) -> dict[str, Attack]:
         "claims empty": payload(lambda text: b""),
         "claims nested 1,500 deep": payload(lambda text: text[:-1] + b',"x":' + deep + b"}"),
         "claims within a token": lambda token: forge(victim, token, header=header),
+    }
+
+
+def _changed_claims(victim: City, typ: str) -> dict[str, Attack]:
+    """Signed by the victim's own key: not even its owner may say this."""
+    header = header_of(victim, typ)
+
+    def claims(**changes: Any) -> Attack:
+        return lambda token: forge(victim, with_changes(json.loads(_payload(token)), changes), header=header)
+
+    return {
         "iat NaN": claims(iat=float("nan")),
         "iat infinite": claims(iat=float("inf")),
         "iat as float": claims(iat=1795489200.0),

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session
-
+from node.storage.unit_of_work import Transaction
 from protocol.messages import RecordKind, Subject
 
 
@@ -23,5 +22,5 @@ class Found:
     as_of: datetime
 
 
-Connector = Callable[[Session, Subject, RecordKind], Found | None]
+Connector = Callable[[Transaction, Subject, RecordKind], Found | None]
 """Returns None when the city has no such record of a person with this document *and* this name."""

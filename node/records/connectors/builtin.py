@@ -4,11 +4,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlmodel import Session
-
 from node.records import store
 from node.records.connectors import Connector, Found
 from node.storage.encryption import Vault
+from node.storage.unit_of_work import Transaction
 from protocol.identifiers import normalise_name
 from protocol.messages import RecordKind, Subject
 
@@ -26,9 +25,9 @@ def format_content(name: str, lines: Sequence[dict[str, Any]]) -> bytes:
 def builtin_registry(vault: Vault) -> Connector:
     """Return the connector that reads the registry of this node."""
 
-    def find(session: Session, subject: Subject, kind: RecordKind) -> Found | None:
+    def find(transaction: Transaction, subject: Subject, kind: RecordKind) -> Found | None:
         index = vault.blind_index(subject.id_type, subject.id_number)
-        row = store.record(session, index, kind.value)
+        row = store.record(transaction.session, index, kind.value)
         if row is None:
             return None
         content = json.loads(vault.decrypt(row[0], context_of(index, kind)))

@@ -36,6 +36,7 @@ from protocol.log import (
     root_at,
     root_of,
     subtree_from_tiles,
+    tile_path,
     tiles_of,
 )
 from protocol.notes import sign_note
@@ -280,10 +281,10 @@ def test_tiles_of_a_large_log_are_those_of_the_log_mathematics(big: Big) -> None
     with big.node.reading() as session:
         tiles = [tile for tile in tiles_of(SIZE) if tile.level > 0 or tile.number in (0, 1, 273)]
         for tile in tiles:
-            read = read_tile(session, LOG, tile.level, tile.number, tile.width)
+            read = read_tile(session, LOG, tile_path(tile.level, tile.number, tile.width))
             assert read == make_tile(tile, big.subtree), tile
         assert {tile.level for tile in tiles} == {0, 1, 2}
-        reader = subtree_from_tiles(lambda *at: read_tile(session, LOG, *at), SIZE)
+        reader = subtree_from_tiles(lambda *at: read_tile(session, LOG, tile_path(*at)), SIZE)
         signed = open_checkpoint(read_checkpoint(session, LOG).note, NOTE_KEY).checkpoint
         assert root_at(SIZE, reader) == signed.root
         for index in (0, 65_535, 65_536, SIZE - 1):
@@ -292,7 +293,7 @@ def test_tiles_of_a_large_log_are_those_of_the_log_mathematics(big: Big) -> None
         assert (found.ok, found.checkpoints, found.entries) == (True, 6, SIZE)
         for beyond in (Tile(0, 273, 256), Tile(1, 1, 18), Tile(2, 0, 2), Tile(3, 0, 1), Tile(8, 0, 1)):
             with pytest.raises(NotFound):
-                read_tile(session, LOG, beyond.level, beyond.number, beyond.width)
+                read_tile(session, LOG, tile_path(beyond.level, beyond.number, beyond.width))
 
 
 def test_entries_are_found_newest_first_by_what_is_asked(node: Database) -> None:

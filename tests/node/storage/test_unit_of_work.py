@@ -3,9 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -15,62 +13,12 @@ from sqlmodel import Session
 
 from node.storage.tables import LeaseRow
 from node.storage.unit_of_work import GROUP_MAX, Database, Pending, Place, Transaction, Writer
-from protocol.errors import Busy, StorageFull
-from tests.databases import PostgreSql
+from protocol.errors import Busy
+from tests.node.storage.works import Lost, commits, failing, names, put, refused_by, together
 
 OPEN = Callable[..., Database]
 
-
-@pytest.fixture(autouse=True)
-def table(database: Database) -> None:
-    with database.engine.begin() as connection:
-        connection.execute(text("CREATE TABLE thing (name VARCHAR(20) PRIMARY KEY, amount INTEGER NOT NULL)"))
-
-
-def put(name: str, amount: int = 1) -> Callable[[Transaction], str]:
-    def work(transaction: Transaction) -> str:
-        transaction.session.execute(text("INSERT INTO thing VALUES (:name, :amount)"), {"name": name, "amount": amount})
-        return name
-
-    return work
-
-
-def failing(transaction: Transaction) -> None:
-    put("half")(transaction)
-    raise LookupError("the work itself failed")
-
-
-def names(database: Database) -> list[str]:
-    with database.reading() as session:
-        return list(session.execute(text("SELECT name FROM thing ORDER BY name")).scalars())
-
-
-@contextmanager
-def commits(database: Database) -> Iterator[list[float]]:
-    times: list[float] = []
-
-    def note(_connection: Any) -> None:
-        times.append(time.monotonic())
-
-    event.listen(database.engine, "commit", note)
-    yield times
-    event.remove(database.engine, "commit", note)
-
-
-def together(database: Database, *works: Callable[[Transaction], Any], **options: Any) -> list[Any]:
-    """Submit works before the writer starts, so that they meet in one group; faults come back as values."""
-    writer = Writer(database, **options)
-
-    async def run() -> list[Any]:
-        waiting = [asyncio.create_task(writer.submit(work)) for work in works]
-        await asyncio.sleep(0)
-        writer.start()
-        return await asyncio.gather(*waiting, return_exceptions=True)
-
-    try:
-        return asyncio.run(run())
-    finally:
-        writer.stop()
+pytestmark = pytest.mark.usefixtures("thing")
 
 
 def test_works_that_wait_share_one_commit(database: Database) -> None:
@@ -151,13 +99,6 @@ def test_when_the_commit_fails_nobody_gets_a_result(database: Database, monkeypa
     monkeypatch.undo()
     assert [type(result) for result in results] == [OSError, OSError]
     assert names(database) == []
-
-
-@dataclass
-class Lost(Exception):
-    """An error of the driver, as PostgreSQL gives it."""
-
-    sqlstate: str
 
 
 @pytest.mark.parametrize("state", ["40001", "40P01", "55P03"])
@@ -298,13 +239,6 @@ def test_the_entries_of_a_failed_work_are_not_appended(database: Database, open_
     assert seen == ["of the good"]
 
 
-def refused_by(*works: Coroutine[Any, Any, Any]) -> list[Any]:
-    async def run() -> list[Any]:
-        return await asyncio.wait_for(asyncio.gather(*works, return_exceptions=True), timeout=30)
-
-    return asyncio.run(run())
-
-
 def test_one_work_more_than_may_wait_is_refused_as_busy(database: Database) -> None:
     results = together(database, put("a"), put("b"), put("c"), queue_max=2)
     assert results[:2] == ["a", "b"]
@@ -340,68 +274,3 @@ def test_a_caller_that_went_away_does_not_end_the_writer(database: Database) -> 
     assert refused_by(writer.submit(put("stays"))) == ["stays"]
     writer.stop()
     assert names(database) == ["left", "stays"]
-
-
-def test_while_the_database_is_away_the_answer_is_busy_and_afterwards_all_is_well(
-    postgresql: PostgreSql, postgresql_url: str, open_database: OPEN
-) -> None:
-    database = open_database(postgresql_url)
-    with database.engine.begin() as connection:
-        connection.execute(text("CREATE TABLE IF NOT EXISTS thing (name VARCHAR(20) PRIMARY KEY, amount INTEGER)"))
-    writer = Writer(database)
-    writer.start()
-    try:
-        postgresql.stop("immediate")
-        results = refused_by(writer.submit(put("a")), writer.submit(put("b")))
-        assert [type(result) for result in results] == [Busy, Busy]
-    finally:
-        postgresql.start()
-    assert refused_by(writer.submit(put("c"))) == ["c"]
-    writer.stop()
-    assert names(database) == ["c"]
-
-
-def test_a_connection_that_breaks_inside_a_work_makes_the_whole_group_busy(database: Database) -> None:
-    if database.engine.dialect.name == "sqlite":
-        return  # a file has no connection that could break
-
-    def break_it(transaction: Transaction) -> None:
-        transaction.session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
-
-    results = together(database, put("a"), break_it, put("b"))
-    assert [type(result) for result in results] == [Busy, Busy, Busy]
-    assert names(database) == []
-
-
-def test_a_full_disk_is_told_as_storage_full(database: Database) -> None:
-    def fill(transaction: Transaction) -> None:
-        raise OperationalError("INSERT", {}, Lost("53100"))
-
-    assert [type(one) for one in together(database, fill, put("a"))] == [StorageFull, StorageFull]
-    assert names(database) == []
-
-
-def test_a_sqlite_file_without_room_is_told_as_storage_full(sqlite_url: str, open_database: OPEN) -> None:
-    small = open_database(sqlite_url)
-
-    def fill(transaction: Transaction) -> None:
-        transaction.session.execute(text("CREATE TABLE big (x BLOB)"))
-        transaction.session.execute(text("INSERT INTO big VALUES (zeroblob(10000000))"))
-
-    @event.listens_for(small.engine, "connect")
-    def limit(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA max_page_count=100")
-
-    assert [type(one) for one in together(small, fill)] == [StorageFull]
-
-
-def test_a_mistake_in_a_statement_is_no_absence_of_the_database(database: Database) -> None:
-    if database.engine.dialect.name == "sqlite":
-        return  # its driver calls every mistake an operational error
-
-    def mistaken(transaction: Transaction) -> None:
-        transaction.session.execute(text("INSERT INTO thing VALUES ('more than twenty characters', 1)"))
-
-    fault, good = together(database, mistaken, put("a"))
-    assert not isinstance(fault, Busy)
-    assert good == "a"
