@@ -9,8 +9,9 @@ import asyncio
 import getpass
 import os
 import sys
+import time
 import warnings
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -24,15 +25,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from config.data import read_demo_network, read_demo_policy
 from config.faults import SettingsInvalid
-from config.load import Loaded, load
+from config.load import Loaded, Row, explain, load
 from config.settings import Settings
-from node.app import SOFTWARE, Node, Running, new_id, open_engine_of, open_node, shared_documents, start, utc_now
+from node.app import MIB, SOFTWARE, Node, Running, new_id, open_engine_of, open_node, shared_documents, start, utc_now
 from node.audit import commands as audit_commands
 from node.membership import commands as membership_commands
-from node.membership.keyring import KeysUnusable, read_log_key
+from node.membership.keyring import Keys, KeysUnusable, read_keys, read_log_key
 from node.membership.managed import CertsFault, certs_commands
 from node.operations import commands as operations_commands
-from node.operations.logs import set_up_logging
+from node.operations.logs import place_of, set_up_logging
+from node.operations.service import Facts, Values
 from node.records import commands as records_commands
 from node.serving import ROLES, NotSafe, Ports, Serving, open_ports, serve, supervise
 from node.simulation import commands as simulation_commands
@@ -67,6 +69,40 @@ class Opening:
     def demo_rules(self) -> list[dict[str, Any]]:
         """Return the release rules of the demo."""
         return list(read_demo_policy()["rules"])
+
+    def explain(self, key: str | None) -> Sequence[Row]:
+        """Return a row per setting, or those of one setting or section."""
+        return explain(self.loaded(), key)
+
+    def facts(self) -> Facts:
+        """Return what a diagnosis rests on; never raises for what is broken."""
+        try:
+            settings = self.loaded().settings
+        except SettingsInvalid as fault:
+            return self._facts(None, None, (fault.text("zh"), fault.text("en")))
+        set_up_logging("error", "text")
+        return self._facts(settings, values_of(settings), None)
+
+    def _facts(self, settings: Settings | None, values: Values | None, fault: tuple[str, str] | None) -> Facts:
+        def node() -> Node:
+            return open_node(settings or self.loaded().settings)
+
+        def keys() -> Keys:
+            opened = node()
+            return read_keys(opened.settings.dirs.certs, opened.passphrase, opened.member)
+
+        told = (KeysUnusable, SettingsInvalid)
+        return Facts(
+            self.terminal.home,
+            utc_now,
+            time.monotonic,
+            node,
+            keys,
+            values,
+            fault,
+            told=told,
+            seconds=self.terminal.timeout or 5.0,
+        )
 
     def engine(self) -> Any:
         """Return the database engine, whatever its schema."""
@@ -146,6 +182,7 @@ def command_line(terminal: Terminal) -> typer.Typer:
         name="tongban",
         no_args_is_help=True,
         add_completion=True,
+        pretty_exceptions_enable=False,
         help=terminal.text(
             "通办：跨市社保服务网关", "Tongban: the gateway for social-insurance services across cities"
         ),
@@ -167,8 +204,25 @@ def command_line(terminal: Terminal) -> typer.Typer:
     records_commands.mount(app, terminal, opening)
     audit_commands.mount(app, terminal, opening)
     operations_commands.mount(app, terminal, opening)
+    operations_commands.mount_certs_status(certs_commands, terminal, opening)
     app.add_typer(certs_commands, name="certs")
     return app
+
+
+def values_of(settings: Settings) -> Values:
+    """Return the settings that a diagnosis needs."""
+    secrets = (settings.storage.key_file, settings.certs.passphrase_file, settings.database.password_file)
+    dirs = settings.dirs
+    return Values(
+        member=settings.member.code,
+        clock_warn_seconds=settings.limits.clock_warn_seconds,
+        disk_reserve_bytes=settings.limits.disk_reserve_mib * MIB,
+        warn_days=settings.certs.warn_days,
+        checkpoint_seconds=settings.log.checkpoint_seconds,
+        certs=dirs.certs,
+        directories={"data": dirs.data, "certs": dirs.certs},
+        secrets=tuple(path for path in secrets if path is not None),
+    )
 
 
 def _mount_serve(app: typer.Typer, terminal: Terminal, opening: Opening) -> None:
@@ -231,7 +285,8 @@ def main() -> None:
     os.umask(MODE)
     warnings.filterwarnings("ignore", category=UserWarning, module="cryptography")
     arguments = sys.argv[1:]
-    own = arguments[:1] == ["certs"]
+    # The CA tool stands alone on offline machines and reads its own options; `certs status` is a verb of the node.
+    own = arguments[:1] == ["certs"] and arguments[1:2] != ["status"]
     try:
         terminal, rest = take_common_options([] if own else arguments, os.environ)
     except ValueError as fault:
@@ -280,9 +335,12 @@ def _explain(terminal: Terminal, fault: Exception) -> int:
             what = ("数据库不可用", "The database is not available")
             todo_pair = ("检查 database.url；tongban doctor", "check database.url; tongban doctor")
             terminal.fail(what, side=own, next_step=todo_pair, code=UNAVAILABLE)
+        # What a fault says may hold personal data: only its kind and place are shown.
+        what = (f"未预料的错误：{place_of(fault)}", f"An unforeseen fault: {place_of(fault)}")
+        todo_pair = ("将这一行交给开发者", "hand this line to the developers")
+        terminal.fail(what, side=own, next_step=todo_pair, slug="internal")
     except typer.Exit as end:
         return int(end.exit_code)
-    raise fault
 
 
 def _print_settings_fault(terminal: Terminal, fault: SettingsInvalid) -> None:

@@ -43,7 +43,7 @@ from node.records.service import Registry, message_handlers
 from node.storage.encryption import Vault, open_vault
 from node.storage.engine import open_engine
 from node.storage.unit_of_work import Database, Transaction, Writer
-from node.transport.callers import Callers
+from node.transport.callers import ENDING, Callers
 from node.transport.client import PeerClients
 from node.transport.messages_route import messages_route
 from node.transport.server import Patience
@@ -337,7 +337,9 @@ def _bare_app() -> FastAPI:
 def problem_response(refusal: Refusal) -> JSONResponse:
     """Return a refusal as RFC 9457 problem+json; unsigned, as all but messages are."""
     trace = new_id().replace("-", "")[-8:]
-    headers = {"retry-after": str(refusal.retry_after_seconds)} if refusal.retry_after_seconds is not None else None
+    headers = {"retry-after": str(refusal.retry_after_seconds)} if refusal.retry_after_seconds is not None else {}
+    if isinstance(refusal, ENDING):
+        headers["connection"] = "close"
     return JSONResponse(
         format_problem(refusal, trace=f"{trace[:4]}-{trace[4:]}"),
         status_code=refusal.status,
@@ -348,4 +350,4 @@ def problem_response(refusal: Refusal) -> JSONResponse:
 
 def book_start(transaction: Transaction, *, actor: str, now: datetime) -> None:
     """Log that a node process has started."""
-    transaction.append(Entry(kind="start", dir="local", time=now, officer=actor))
+    transaction.append(Entry(kind="start", dir="local", time=now, actor=actor))

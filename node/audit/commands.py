@@ -48,9 +48,16 @@ def _mount_list(audit: typer.Typer, terminal: Terminal, opening: Opening) -> Non
         node = opening.node()
         period = _period(terminal, since, until)
         subject = node.vault.blind_index(id_type, terminal.read_secret_lines(id_file)[0]) if id_file else None
-        wanted = {"peer": peer, "item": item, "kind": kind, "actor": account, "subject_index": subject, "below": after}
+        wanted = {
+            "peer": peer,
+            "item": item,
+            "kind": kind,
+            "actor": node.vault.pseudonym(account) if account else None,
+            "subject_index": subject,
+            "below": after,
+        }
         asked = [name for name, value in wanted.items() if value is not None]
-        node.database.write(lambda tx: service.book_search(tx, officer=opening.actor(), now=opening.now()))
+        node.database.write(lambda tx: service.book_search(tx, actor=opening.actor(), now=opening.now()))
         with node.database.reading() as session:
             rows = list(service.entries(session, limit=limit, since=period[0], until=period[1], **wanted))
         table = Table(*terminal.text(*COLUMNS).split("|"))

@@ -72,6 +72,9 @@ class Entry:
     case: str | None = None
     basis: str | None = None
     officer: str | None = None
+    """a pseudonym, as it travels"""
+    actor: str | None = None
+    """an account of this city: the log names it by its pseudonym only"""
     person: tuple[str, str] | None = field(default=None, repr=False)
 
 
@@ -105,6 +108,8 @@ class Log:
     def _format(self, entry: Entry) -> tuple[bytes, bytes | None, dict[str, Any]]:
         members: dict[str, Any] = {"v": 1, "time": _instant(entry.time)}
         members |= {name: value for name in _TEXT if (value := getattr(entry, name)) is not None}
+        if entry.actor is not None:
+            members["officer"] = self.vault.pseudonym(entry.actor)
         opening, index = None, None
         if entry.person is not None:
             opening, index = self.random(OPENING_BYTES), self.vault.blind_index(*entry.person)
@@ -119,7 +124,7 @@ class Log:
             "peer": entry.peer,
             "jti": entry.jti,
             "item": entry.item,
-            "actor": entry.officer,
+            "actor": members.get("officer"),
             "subject_index": index,
         }
         return data, opening, columns
@@ -376,9 +381,9 @@ def size(session: Session, log: Log) -> int:
     return store.size_of(session, log.origin)
 
 
-def book_search(transaction: Transaction, *, officer: str, now: datetime) -> None:
+def book_search(transaction: Transaction, *, actor: str, now: datetime) -> None:
     """Log that somebody searched the log: an auditor's own look-ups are entries too."""
-    transaction.append(Entry(kind="search", dir="local", time=now, officer=officer))
+    transaction.append(Entry(kind="search", dir="local", time=now, actor=actor))
 
 
 def day_start(text: str | None) -> datetime | None:

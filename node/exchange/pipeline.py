@@ -23,6 +23,7 @@ from node.exchange.service import Answer, Handler, Learning
 from node.failpoints import failpoint
 from node.storage.encryption import Vault
 from node.storage.unit_of_work import Place, Transaction, Writer
+from node.transport.callers import ENDING
 from protocol.certificates import Certificate, Purpose
 from protocol.claims import (
     JSON_TYPE,
@@ -49,11 +50,8 @@ from protocol.envelope import (
 )
 from protocol.errors import (
     Busy,
-    CertificateExpired,
-    CertificateRevoked,
     Internal,
     ManifestBehind,
-    NotAMember,
     Refusal,
     ReplayConflict,
     StorageFull,
@@ -224,7 +222,7 @@ class Pipeline:
         statement = self._signed_refusal(refusal, raw, body, certificate, number)
         if self.limits.may_log_refusal(peer):
             await self._log_refusal(refusal, raw, peer, number)
-        closing = isinstance(refusal, CertificateRevoked | CertificateExpired | NotAMember)
+        closing = isinstance(refusal, ENDING)
         return Sealed(refusal.status, statement, body, PROBLEM_TYPE, refusal.retry_after_seconds, closing)
 
     def _signed_refusal(

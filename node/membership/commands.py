@@ -224,13 +224,13 @@ def _mount_found(network: typer.Typer, terminal: Terminal, opening: Opening) -> 
 
 
 def _mount_sign(network: typer.Typer, terminal: Terminal) -> None:
+    of_key = terminal.text("密钥口令文件", "file with the key's passphrase")
+
     @network.command("sign", help=terminal.text("用离线治理密钥签名", "sign with the offline governance key"))
     def sign_manifest(
         file: Path = typer.Argument(...),
         key: Path = typer.Option(..., help="governance.key"),
-        passphrase_file: Path = typer.Option(
-            None, help=terminal.text("密钥口令文件", "file with the key's passphrase")
-        ),
+        passphrase_file: Path = typer.Option(None, help=of_key),
     ) -> None:
         try:
             signed = sign(file.read_bytes(), governance_key(key, _passphrase(terminal, passphrase_file)))

@@ -42,11 +42,18 @@ def set_up_logging(level: str, form: str) -> None:
 
 def _safe_exception(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     if event.pop("exc_info", None):
-        kind, _, trace = sys.exc_info()
-        if kind is not None:
-            frames = [f"{frame.filename.rsplit('/', 3)[-1]}:{frame.lineno}" for frame in traceback.extract_tb(trace)]
-            event["exception"] = f"{kind.__name__} at {' < '.join(reversed(frames[-6:]))}"
+        fault = sys.exc_info()[1]
+        if fault is not None:
+            event["exception"] = place_of(fault)
     return event
+
+
+def place_of(fault: BaseException) -> str:
+    """Return kind and place of a fault, without what it says: values in texts may be personal data."""
+    frames = [
+        f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}" for frame in traceback.extract_tb(fault.__traceback__)
+    ]
+    return f"{type(fault).__name__} at {' < '.join(reversed(frames[-6:]))}"
 
 
 def _allowed_fields(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -126,7 +126,9 @@ async def _ask(running: Any, asked: _Asked, terminal: Terminal, opening: Opening
             )
         )
     why = Why(item=asked.item, basis="STATUTORY", case=asked.case, ref=reference)
-    who = Who(office=running.node.settings.member.name_zh, officer=actor, role=opening.role())
+    who = Who(
+        office=running.node.settings.member.name_zh, officer=running.node.vault.pseudonym(actor), role=opening.role()
+    )
     enquiry = Enquiry(asked.record, asked.subject, why, who, fields=asked.fields)
     members = [asked.city] if asked.city else [one.id for one in running.keeper.current.manifest.active()]
     answers: list[CityAnswer] = []

@@ -134,4 +134,4 @@ def _row(
 
 def _book(filling: Filling, transaction: Transaction, digest: str) -> None:
     store.close_import(transaction.session, filling.import_id, now=filling.now)
-    transaction.append(Entry(kind="import", dir="local", time=filling.now, request=digest, officer=filling.actor))
+    transaction.append(Entry(kind="import", dir="local", time=filling.now, request=digest, actor=filling.actor))

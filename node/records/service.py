@@ -265,9 +265,7 @@ def open_consultation(
     number = CONSULTATION + format_case_number(member, day, sequence)[2:]
     stored = vault.encrypt(text.strip().encode(), b"consultation:" + number.encode())
     store.insert_consultation(transaction.session, {"number": number, "text": stored, "actor": actor, "opened_at": now})
-    transaction.append(
-        Entry(kind="consultation", dir="local", time=now, request=sha256(number.encode()), officer=actor)
-    )
+    transaction.append(Entry(kind="consultation", dir="local", time=now, request=sha256(number.encode()), actor=actor))
     return number
 
 
@@ -283,7 +281,7 @@ def set_release_rules(
     ordered = [rows[key] for key in sorted(rows)]
     store.replace_release_rules(transaction.session, ordered)
     digest = sha256(json.dumps([[*key, rows[key]["fields"]] for key in sorted(rows)]).encode())
-    transaction.append(Entry(kind="policy", dir="local", time=now, request=digest, officer=actor))
+    transaction.append(Entry(kind="policy", dir="local", time=now, request=digest, actor=actor))
     return len(ordered)
 
 

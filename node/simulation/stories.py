@@ -100,7 +100,9 @@ def _subject(number: int) -> Subject:
 
 def _purpose(telling: Telling, item: str, reference: str) -> tuple[Why, Who]:
     office = telling.network.city(ASKING).name_zh
-    return Why(item=item, basis="STATUTORY", ref=reference), Who(office=office, officer="clerk-450400", role="clerk")
+    return Why(item=item, basis="STATUTORY", ref=reference), Who(
+        office=office, officer=telling.running.node.vault.pseudonym("clerk-450400"), role="clerk"
+    )
 
 
 async def _consultation(telling: Telling, text: str) -> str:

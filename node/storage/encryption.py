@@ -57,6 +57,10 @@ class Vault:
         """Return the 32-byte index of a person."""
         return hmac.digest(self._index_key, f"{id_type}:{id_number}".encode(), "sha256")
 
+    def pseudonym(self, account: str) -> str:
+        """Return how an account of this city is named to others and in the log: only this city can resolve it."""
+        return "o-" + hmac.digest(self._index_key, f"account:{account}".encode(), "sha256")[:8].hex()
+
 
 def open_vault(master_key: bytes, random: Callable[[int], bytes]) -> Vault:
     """Return the vault of a 32-byte master key.

@@ -4,17 +4,31 @@ Manifests, CRLs and certificates may be read by every member in the manifest, wi
 suspended; all else by active members only. The verdict is taken anew on every request.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from fastapi import Request
 
-from node.transport.server import CERTIFICATE
+from node.transport.server import CERTIFICATE, check_head
 from protocol.certificates import Certificate, Purpose
 from protocol.envelope import Trust, admit
-from protocol.errors import Busy, NotAMember, TooLarge, UnknownCertificate
+from protocol.errors import (
+    Busy,
+    CertificateExpired,
+    CertificateRevoked,
+    Malformed,
+    NotAMember,
+    TooLarge,
+    UnknownCertificate,
+)
 from protocol.manifest import Member
+
+ENDING: Final = (CertificateRevoked, CertificateExpired, NotAMember)
+"""Refusals that hold for all that could follow: the connection is closed with the answer (assurance C46)."""
+BODY_SECONDS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +43,18 @@ class Callers:
 
         Raises:
             NotAMember, MemberSuspended, CertificateExpired, CertificateRevoked, Busy: as step 0.
+            TooLarge: the request head.
         """
-        return admit(_certificate(request), self.trust(), now=self.now())
+        return admit(_certificate_of(request), self.trust(), now=self.now())
 
     def reading(self, request: Request) -> Member:
         """Return the member that calls, active or not; a stale or missing CRL does not stop it.
 
         Raises:
             NotAMember, CertificateExpired, CertificateRevoked: no member, or not with this certificate.
+            TooLarge: the request head.
         """
-        certificate, trust = _certificate(request), self.trust()
+        certificate, trust = _certificate_of(request), self.trust()
         member = trust.manifest.members.get(certificate.member)
         if member is None:
             raise NotAMember(f"not a member under manifest version {trust.manifest.version}")
@@ -55,16 +71,25 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
     """Return the body of a request.
 
     Raises:
+        Malformed: an encoded body.
         TooLarge: more than `max_bytes`; reading stops there.
+        Busy: it has not arrived within 30 s.
     """
+    if "content-encoding" in request.headers:
+        raise Malformed("Content-Encoding is refused")
     data = b""
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > max_bytes:
-            raise TooLarge(f"at most {max_bytes} bytes", limit_bytes=max_bytes)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > max_bytes:
+                    raise TooLarge(f"at most {max_bytes} bytes", limit_bytes=max_bytes)
+    except TimeoutError:
+        raise Busy(f"the body did not arrive within {BODY_SECONDS} s") from None
     return data
 
 
-def _certificate(request: Request) -> Certificate:
+def _certificate_of(request: Request) -> Certificate:
+    check_head(request.scope)
     certificate: Certificate = request.scope["state"][CERTIFICATE]
     return certificate

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from node.transport.server import CERTIFICATE, HEAD_MAX_BYTES
+from node.transport.server import CERTIFICATE, check_head
 from protocol.certificates import Certificate
 from protocol.envelope import RawMessage
 from protocol.errors import Busy, Malformed, Refusal, TooLarge
@@ -30,15 +30,17 @@ def messages_route(
         headers = scope["headers"]
         statements = [value for name, value in headers if name == HEADER]
         content_type = next((value for name, value in headers if name == b"content-type"), b"")
-        fault, body = _head_fault(headers, statements), b""
-        if fault is None:
-            try:
-                async with asyncio.timeout(body_seconds):
-                    body = await _read_body(headers, receive, max_body_bytes)
-            except TimeoutError:
-                fault = Busy(f"the body did not arrive within {body_seconds:g} s")
-            except Refusal as refusal:
-                fault = refusal
+        fault: Refusal | None = None
+        body = b""
+        try:
+            check_head(scope)
+            _check_headers(headers, statements)
+            async with asyncio.timeout(body_seconds):
+                body = await _read_body(headers, receive, max_body_bytes)
+        except TimeoutError:
+            fault = Busy(f"the body did not arrive within {body_seconds:g} s")
+        except Refusal as refusal:
+            fault = refusal
         # Of two statements neither is the one to answer: the refusal names none and is not signed.
         raw = RawMessage(statements[0] if len(statements) == 1 else b"", body, content_type.decode("latin-1"))
         sealed = await answer(raw, scope["state"][CERTIFICATE], fault)
@@ -47,14 +49,11 @@ def messages_route(
     return application
 
 
-def _head_fault(headers: list[tuple[bytes, bytes]], statements: list[bytes]) -> Refusal | None:
-    if sum(len(name) + len(value) + 4 for name, value in headers) > HEAD_MAX_BYTES:
-        return TooLarge(f"a request head has at most {HEAD_MAX_BYTES} bytes", limit_bytes=HEAD_MAX_BYTES)
+def _check_headers(headers: list[tuple[bytes, bytes]], statements: list[bytes]) -> None:
     if len(statements) != 1:
-        return Malformed("exactly one Tongban-Message header is expected")
+        raise Malformed("exactly one Tongban-Message header is expected")
     if any(name == b"content-encoding" for name, _ in headers):
-        return Malformed("Content-Encoding is refused: bodies travel as they were signed for")
-    return None
+        raise Malformed("Content-Encoding is refused: bodies travel as they were signed for")
 
 
 async def _read_body(headers: list[tuple[bytes, bytes]], receive: Receive, max_body_bytes: int) -> bytes:

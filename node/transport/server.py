@@ -11,7 +11,7 @@ import asyncio
 import json
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from protocol.certificates import parse_certificate
 from protocol.claims import PROBLEM_TYPE
-from protocol.errors import Malformed, Refusal, format_problem
+from protocol.errors import Malformed, Refusal, TooLarge, format_problem
 
 HEAD_MAX_BYTES: Final = 16 * 1024
 CERTIFICATE: Final = "peer_certificate"
@@ -72,8 +72,10 @@ class PeerProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and close when a head grows without an end."""
+        was_open = self._head_open
         super().data_received(data)
-        if self._head_open:
+        # The chunk in which a later head begins may hold the body before it, and is not counted.
+        if was_open and self._head_open:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_MAX_BYTES:
                 self.transport.abort()
@@ -105,6 +107,17 @@ class PeerProtocol(HttpToolsProtocol):
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
+
+
+def check_head(scope: Mapping[str, Any]) -> None:
+    """Check the size of a head that arrived whole.
+
+    Raises:
+        TooLarge: more than 16 KiB.
+    """
+    size = len(scope["raw_path"]) + len(scope["query_string"])
+    if size + sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > HEAD_MAX_BYTES:
+        raise TooLarge(f"a request head has at most {HEAD_MAX_BYTES} bytes", limit_bytes=HEAD_MAX_BYTES)
 
 
 class _Server(uvicorn.Server):

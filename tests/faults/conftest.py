@@ -1,7 +1,6 @@
 """Networks that a whole module shares, on each of the two databases."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 

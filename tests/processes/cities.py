@@ -63,13 +63,28 @@ def eventually(ask: Callable[[], T], *, seconds: float = 10.0, what: str = "the 
 
 
 class QuietOpening(Opening):
-    """What commands open, without taking over the logging of the test process."""
+    """What commands open, without taking over the logging of the test process; what was opened can be closed."""
+
+    def __init__(self, terminal: Terminal, opened: list[Any] | None = None) -> None:
+        super().__init__(terminal)
+        self._opened: list[Any] = [] if opened is None else opened
+
+    def engine(self) -> Any:
+        self._opened.append(super().engine())
+        return self._opened[-1]
 
     def node(self) -> Node:
-        return self.checked(open_node(self.loaded().settings))
+        node = open_node(self.loaded().settings)
+        self._opened.append(node.database.engine)
+        return self.checked(node)
 
     def at(self, home: Path) -> "QuietOpening":
-        return QuietOpening(Terminal(home=home))
+        return QuietOpening(Terminal(home=home), self._opened)
+
+    def close(self) -> None:
+        """Close every connection: a process that ends does so, and a test goes on."""
+        for engine in self._opened:
+            engine.dispose()
 
 
 @dataclass
@@ -152,8 +167,7 @@ class RunningNetwork:
             process.terminate()
         for code in list(self.processes):
             self._end(code, signal.SIGTERM)
-        for node in self._nodes.values():
-            node.database.engine.dispose()
+        self.opening.close()
 
     # keys
 

@@ -4,6 +4,8 @@ import json
 import re
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -190,6 +192,32 @@ def test_a_second_signer_that_read_before_the_first_was_done_keeps_nothing(
     assert sign(node) is None
     assert first == [320]
     assert (verified(node).ok, verified(node).checkpoints) == (True, 1)
+
+
+def test_a_second_signer_waits_for_the_first_and_no_tile_grows_twice(
+    node: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(node, 300)
+    assert sign(node) == 300
+    write(node, 300)
+    real, keeping, first = store.extend_tile, threading.Event(), [True]
+
+    def slow(*arguments: Any) -> None:
+        real(*arguments)
+        if first:
+            first.pop()
+            keeping.set()
+            time.sleep(0.5)
+
+    monkeypatch.setattr(store, "extend_tile", slow)
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(sign, node)
+        assert keeping.wait(5)
+        two = pool.submit(sign, node)
+        assert (one.result(), two.result()) == (600, None)
+    with node.reading() as session:
+        assert len(store.tile(session, ORIGIN, 1, 0, 256)) == 2 * 32
+    assert verified(node).ok
 
 
 def test_entries_after_the_newest_checkpoint_are_told_apart(node: Database) -> None:
