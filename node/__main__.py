@@ -150,6 +150,8 @@ class Opening:
             live = await start(node)
             try:
                 await live.adopt_own()
+                if live.pushing is not None:
+                    await live.pushing
                 return await work(live)
             finally:
                 await live.stop()

@@ -156,9 +156,10 @@ class Running:
             await self.writer.submit(lambda tx: membership.remember_certificate(tx, trust, certificate, now=self.now()))
             self.keeper.refresh()
         if fresh:
-            self._push = asyncio.get_running_loop().create_task(self.catch_up.push_crl(keys.crl))
+            self.pushing = asyncio.get_running_loop().create_task(self.catch_up.push_crl(keys.crl))
 
-    _push: Any = None
+    pushing: asyncio.Task[None] | None = None
+    """our new CRL on its way to every peer; who is away polls it later"""
 
     def health(self) -> dict[str, Any]:
         """Return what `/v1/health` says."""
@@ -196,7 +197,7 @@ async def start(node: Node, *, now: Callable[[], datetime] = utc_now) -> Running
         max_answer_bytes=message_limit(node, keeper),
     )
     catch_up = CatchUp(keeper, clients, writer, now, time.monotonic)
-    learning = Learning(catch_up.certificate, catch_up.manifest)
+    learning = Learning(catch_up.certificate, catch_up.manifest, catch_up.crl)
     asking = Asking(
         write=writer.submit,
         clients=clients,

@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ import uvicorn
 
 from node import worker
 from node.app import Running, book_start, console_app, peer_app
-from node.transport.server import Patience, bind, console_server, is_reachable_without_certificate, peer_server
+from node.transport.server import Patience, bind, console_server, peer_server, refuses_without_certificate
 from node.transport.tls import listening_context
 
 ROLES: Final = ("all", "peer", "console", "worker")
@@ -114,8 +115,8 @@ async def _test_ourselves(serving: Serving) -> None:
     host, port = serving.ports.peer.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where we listen, not where we bind
     await _wait_until_listening(host, port)
-    if await is_reachable_without_certificate(host, port):
-        raise NotSafe("the peer port answers a connection without a client certificate")
+    if not await refuses_without_certificate(host, port):
+        raise NotSafe("the peer port does not demand a client certificate")
     serving.tell("自检：没有证书的连接被拒绝", "self-test: a connection without a certificate is refused")
 
 
@@ -141,8 +142,9 @@ def supervise(count: int, run: Callable[[int], int]) -> int:
 
     def end(_number: int, _frame: Any) -> None:
         ending.append(1)
-        for pid in children:
-            os.kill(pid, signal.SIGTERM)
+        for pid in list(children):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
     for slot in range(count):
         children[_fork(slot, run)] = slot
@@ -161,7 +163,9 @@ def supervise(count: int, run: Callable[[int], int]) -> int:
         elif slot >= 0:
             logger.error("process.restarted", slot=slot, code=code)
             time.sleep(RESTART_PAUSE_SECONDS)
-            children[_fork(slot, run)] = slot
+            # A signal during the pause has ended the others; a process started now would never be told.
+            if not ending:
+                children[_fork(slot, run)] = slot
     return worst
 
 

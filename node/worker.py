@@ -1,7 +1,8 @@
 """Composition root of the scheduled work: APScheduler as a timer, in the lease holder only.
 
 One process of a node holds the lease row (epoch-fenced, database clock); its in-memory timer ticks. A tick
-claims its `(job, due_at)` row first, so that a job due once runs once, whatever happens to the lease.
+claims its `(job, due_at)` row first, in a transaction that proves the lease, so that a job due once runs
+once, and a process that was frozen while another took over runs none.
 What every process does for itself (noticing changed files, manifests and CRLs) is not scheduled work and
 runs in `watch`.
 """
@@ -22,7 +23,7 @@ from node.app import Running
 from node.audit.service import LogDamaged, sign_checkpoint
 from node.exchange import store as exchange_store
 from node.membership.managed import renew_crl_if_due
-from node.storage.lease import Lease, acquire_or_renew, claim_tick, delete_ticks
+from node.storage.lease import Lease, LeaseLost, acquire_or_renew, check, claim_tick, delete_ticks
 from node.storage.unit_of_work import Transaction
 
 LEASE: Final = "worker"
@@ -85,16 +86,17 @@ async def watch(running: Running, stopping: asyncio.Event) -> None:
 async def work(running: Running, stopping: asyncio.Event) -> None:
     """Hold the lease when nobody else does, and run the timer while it is held."""
     holder = f"{socket.gethostname()}:{os.getpid()}"
+    held: Lease | None = None
     scheduler: AsyncIOScheduler | None = None
     while not stopping.is_set():
         lease = await _lease(running, holder)
-        if lease is not None and scheduler is None:
-            logger.info("lease.taken", epoch=lease.epoch)
-            scheduler = _timer(running)
-        elif lease is None and scheduler is not None:
+        if scheduler is not None and (lease is None or held is None or lease.epoch != held.epoch):
             logger.warning("lease.lost")
             scheduler.shutdown(wait=False)
             scheduler = None
+        if lease is not None and scheduler is None:
+            logger.info("lease.taken", epoch=lease.epoch)
+            held, scheduler = lease, _timer(running, lease)
         await _pause(stopping, RENEW_SECONDS)
     if scheduler is not None:
         scheduler.shutdown(wait=False)
@@ -111,13 +113,13 @@ async def _lease(running: Running, holder: str) -> Lease | None:
         return None
 
 
-def _timer(running: Running) -> AsyncIOScheduler:
+def _timer(running: Running, lease: Lease) -> AsyncIOScheduler:
     scheduler = AsyncIOScheduler(timezone="UTC")
     for job in jobs_of(running):
         scheduler.add_job(
             _tick,
             IntervalTrigger(seconds=int(job.every.total_seconds()), timezone="UTC"),
-            args=(running, job),
+            args=(running, job, lease),
             id=job.name,
             max_instances=1,
             coalesce=True,
@@ -127,11 +129,18 @@ def _timer(running: Running) -> AsyncIOScheduler:
     return scheduler
 
 
-async def _tick(running: Running, job: Job) -> None:
+async def _tick(running: Running, job: Job, lease: Lease) -> None:
     due_at = _due(running.now(), job.every)
+
+    def claim(transaction: Transaction) -> bool:
+        check(transaction.session, lease)
+        return claim_tick(transaction.session, job.name, due_at)
+
     try:
-        if await running.writer.submit(lambda tx: claim_tick(tx.session, job.name, due_at)):
+        if await running.writer.submit(claim):
             await job.run()
+    except LeaseLost:
+        logger.warning("job.fenced", job=job.name)
     except Exception:
         logger.exception("job.failed", job=job.name)
 

@@ -135,27 +135,36 @@ class Pipeline:
 
     async def _verify(self, raw: RawMessage, certificate: Certificate, fault: Refusal | None) -> Message:
         # 0 TLS peer is an active member       1-7 unseal; what is lacking is fetched once, then tried again
-        trust, now = self.trust(), self.now()
-        admit(certificate, trust, now=now)  # 0
+        try:
+            admit(certificate, self.trust(), now=self.now())  # 0
+        except Busy:
+            if not await self.learning.crl(certificate.member):
+                raise
+            admit(certificate, self.trust(), now=self.now())
         if fault is not None:
             raise fault
         if not self.has_room():
             raise StorageFull("the disk reserve is reached; nothing was stored")
-        try:
-            message = unseal(raw, trust, peer=certificate.member, now=now)  # 1-7
-        except UnknownCertificate:
-            name = read_certificate_name(raw.statement)
-            if name is None or name in trust.certificates:
-                raise
-            if not await self.learning.certificate(certificate.member, name):
-                raise
-            message = unseal(raw, self.trust(), peer=certificate.member, now=now)
-        except ManifestBehind:
-            await self.learning.manifest(certificate.member)
-            message = unseal(raw, self.trust(), peer=certificate.member, now=now)
+        message = await self._unseal(raw, certificate.member)  # 1-7
         # The rate is counted before the database is touched, so that a flood never reaches it (10).
         self.limits.count_message(certificate.member)
         return message
+
+    async def _unseal(self, raw: RawMessage, peer: str, *, caught_up: bool = False) -> Message:
+        """Unseal; what is lacking, a manifest or after it a certificate, is fetched once."""
+        trust = self.trust()
+        try:
+            return unseal(raw, trust, peer=peer, now=self.now())
+        except ManifestBehind:
+            if caught_up:
+                raise
+            await self.learning.manifest(peer)
+        except UnknownCertificate:
+            name = read_certificate_name(raw.statement)
+            if name is None or name in trust.certificates or not await self.learning.certificate(peer, name):
+                raise
+            return unseal(raw, self.trust(), peer=peer, now=self.now())
+        return await self._unseal(raw, peer, caught_up=True)
 
     def _execute(self, transaction: Transaction, message: Message) -> _Executed:
         # 8 seen before?  9 type and body  10 policy, in the handler  11 effect, replay row, entry, payload

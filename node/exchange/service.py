@@ -29,7 +29,8 @@ from protocol.envelope import (
     seal,
     unseal_reply,
 )
-from protocol.errors import ManifestBehind, Problem, Refusal, UnknownCertificate, parse_problem
+from protocol.errors import Busy, ManifestBehind, Problem, Refusal, UnknownCertificate, parse_problem
+from protocol.manifest import Member
 from protocol.messages import REPLIES, REPLY_OF, Body, parse_body
 from protocol.suites import parse_json
 
@@ -60,6 +61,8 @@ class Learning:
     """(member, fingerprint) -> whether it was learnt; raises Busy when the sender cannot be reached"""
     manifest: Callable[[str], Awaitable[None]]
     """(member) -> after trying to catch up"""
+    crl: Callable[[str], Awaitable[bool]]
+    """(member) -> whether a newer CRL of it was learnt, from it or from any peer"""
 
 
 class RefusedByPeer(Exception):
@@ -121,11 +124,7 @@ class Asking:
         await self.write(lambda transaction: self._book_request(transaction, request, question))  # 2
         started = self.monotonic()
         for attempt in range(ATTEMPTS):
-            failpoint("send.before_post")
-            raw, server = await self.clients.post_message(  # 3
-                member, request.statement, request.body, JSON_TYPE, seconds=seconds
-            )
-            failpoint("send.after_reply")
+            raw, server = await self._post(member, request, seconds=seconds)  # 3
             reply = await self._verified(raw, request, server)  # 4
             problem = _problem_of(raw, reply)
             if problem is None or problem.known is not ManifestBehind or attempt == ATTEMPTS - 1:
@@ -138,6 +137,19 @@ class Asking:
             raise NoAnswer("unsigned", f"{question.member} answered without a signature")
         milliseconds = round((self.monotonic() - started) * 1000)
         return Answered(reply, _parsed_body(question.msg, reply), milliseconds)
+
+    async def _post(self, member: Member, request: Message, *, seconds: float) -> tuple[RawReply, str]:
+        """Send once; where only the peer's CRL was lacking, fetch it and send again."""
+        failpoint("send.before_post")
+        sent = (member, request.statement, request.body, JSON_TYPE)
+        try:
+            answered = await self.clients.post_message(*sent, seconds=seconds)
+        except NoAnswer as missing:
+            if not isinstance(missing.refusal, Busy) or not await self.learning.crl(member.id):
+                raise
+            answered = await self.clients.post_message(*sent, seconds=seconds)
+        failpoint("send.after_reply")
+        return answered
 
     def _sign(self, question: Question) -> Message:
         trust, key, now = self.trust(), self.key(), self.now()

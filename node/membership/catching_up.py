@@ -85,6 +85,22 @@ class CatchUp:
             logger.info("manifest.not_fetched", peer=member_id)
 
     async def crl(self, member_id: str) -> bool:
+        """Learn a member's CRL because a message cannot do without it; True when a newer one came.
+
+        Asked at most once a minute: a member without a fresh CRL cannot make this node call out on and on.
+        """
+
+        async def fetch() -> bool:
+            if not await self.newest_crl(member_id):
+                raise Busy("no newer CRL")
+            return True
+
+        try:
+            return await self._once(f"crl:{member_id}", f"crl:{member_id}", fetch, False)
+        except Busy:
+            return False
+
+    async def newest_crl(self, member_id: str) -> bool:
         """Ask a member, and failing that any peer, for the member's newest CRL; True when it is new."""
         manifest, own = self.keeper.current.manifest, self.keeper.member
         others = [one.id for one in manifest.active() if one.id not in (own, member_id)]
@@ -105,7 +121,7 @@ class CatchUp:
         peers = [
             one for one in manifest.members.values() if one.id != self.keeper.member and one.status is not Status.LEFT
         ]
-        results = await asyncio.gather(*(self.crl(one.id) for one in peers), return_exceptions=True)
+        results = await asyncio.gather(*(self.newest_crl(one.id) for one in peers), return_exceptions=True)
         for peer, result in zip(peers, results, strict=True):
             if isinstance(result, Exception):
                 logger.warning("crl.not_fetched", peer=peer.id, fault=type(result).__name__)

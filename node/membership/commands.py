@@ -90,7 +90,7 @@ def _answers(
     terminal: Terminal, asked: dict[str, str], *, name_en: str, network: str, profile: str, managed: bool
 ) -> Answers:
     faults = []
-    if not re.fullmatch(r"[1-9]\d{5}", asked["member"]):
+    if not re.fullmatch(r"[1-9][0-9]{5}", asked["member"]):
         faults.append(("--member 为六位数字", "--member has six digits"))
     if not 1 <= len(asked["name"]) <= 80:
         faults.append(("--name 必填", "--name is needed"))

@@ -16,7 +16,7 @@ from protocol.certificates import MAX_CRL_BYTES
 from protocol.manifest import Member
 
 Digest = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{43}$")]
-MemberCode = Annotated[str, Path(pattern=r"^[1-9]\d{5}$")]
+MemberCode = Annotated[str, Path(pattern=r"^[1-9][0-9]{5}$")]
 
 
 @dataclass(frozen=True, slots=True)

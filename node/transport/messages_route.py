@@ -59,7 +59,7 @@ def _check_headers(headers: list[tuple[bytes, bytes]], statements: list[bytes]) 
 async def _read_body(headers: list[tuple[bytes, bytes]], receive: Receive, max_body_bytes: int) -> bytes:
     too_large = TooLarge(f"a body has at most {max_body_bytes} bytes", limit_bytes=max_body_bytes)
     declared = next((value for name, value in headers if name == b"content-length"), b"0")
-    if not declared.isdigit() or int(declared) > max_body_bytes:
+    if not declared.isdigit() or not declared.isascii() or int(declared) > max_body_bytes:
         raise too_large
     chunks, size = [], 0
     while True:

@@ -25,6 +25,7 @@ from protocol.claims import PROBLEM_TYPE
 from protocol.errors import Malformed, Refusal, TooLarge, format_problem
 
 HEAD_MAX_BYTES: Final = 16 * 1024
+SELF_TEST_SECONDS: Final = 5
 CERTIFICATE: Final = "peer_certificate"
 """Key of the parsed certificate in `scope["state"]`."""
 
@@ -181,19 +182,25 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def is_reachable_without_certificate(host: str, port: int) -> bool:
-    """Say whether our peer port answers a connection that shows no certificate: then we must not start."""
+async def refuses_without_certificate(host: str, port: int) -> bool:
+    """Say whether TLS itself refuses a connection to our peer port that shows no certificate.
+
+    True only for the alert `certificate_required` (RFC 8446 §6.2). An answer, an end of another kind or
+    patience proves nothing about the listener, whatever its settings say: then we must not start.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # the question is what the server demands, not who it is
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SELF_TEST_SECONDS):
             reader, writer = await asyncio.open_connection(host, port, ssl=context)
             try:
-                writer.write(b"GET /v1/health HTTP/1.1\r\nHost: self-test\r\nConnection: close\r\n\r\n")
-                await writer.drain()
-                return bool(await reader.read(1))
+                # Nothing is sent: a reset in answer to it could overtake the alert.
+                await reader.read(1)
             finally:
                 writer.close()
-    except (OSError, ssl.SSLError, asyncio.IncompleteReadError):
+    except ssl.SSLError as fault:
+        return fault.reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+    except (OSError, TimeoutError):
         return False
+    return False

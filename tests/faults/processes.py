@@ -20,8 +20,13 @@ def environment_of(network: RunningNetwork, extra: dict[str, str]) -> dict[str, 
     return {**os.environ, **network.environment, **extra}
 
 
-def serve(network: RunningNetwork, code: str, *arguments: str, ready: int = 1, **extra: str) -> subprocess.Popen[bytes]:
-    """Start `tongban serve` of a city with more arguments, and wait until `ready` of its processes say so."""
+def serve(
+    network: RunningNetwork, code: str, *arguments: str, ready: int = 1, name: str = "", **extra: str
+) -> subprocess.Popen[bytes]:
+    """Start `tongban serve` of a city with more arguments, and wait until `ready` of its processes say so.
+
+    It is ended with the network, which knows it under `name`, the city's code if none is given.
+    """
     home = network.city(code).home
     command = [sys.executable, "-m", "node", "serve", "--home", str(home), "--lang", "en", "--no-console", *arguments]
     before = count_ready(network, code)
@@ -29,7 +34,7 @@ def serve(network: RunningNetwork, code: str, *arguments: str, ready: int = 1, *
         process = subprocess.Popen(
             command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment_of(network, extra)
         )
-    network.processes[code] = process
+    network.processes[name or code] = process
 
     def all_ready() -> bool:
         assert process.poll() is None, f"{code} ended: {network.output(code)[-1500:]}"

@@ -277,7 +277,8 @@ class RunningNetwork:
         """Return the verified reply, bound to this request and signed by the city asked; raises what is wrong."""
         trust = self.trust(sender)
         key = self.message_key(receiver).certificate
-        known = Trust(trust.member, trust.manifest, trust.crls, {**trust.certificates, key.fingerprint: key})
+        crls = (*trust.crls, *self.trust(receiver).crls)
+        known = Trust(trust.member, trust.manifest, crls, {**trust.certificates, key.fingerprint: key})
         claims = _claims_for_reply(sender, receiver, raw)
         request = Message(claims=claims, statement=raw.statement, digest=sha256(raw.statement), body=raw.body)
         return unseal_reply(answer.raw_reply, request, known, server=receiver, now=now())

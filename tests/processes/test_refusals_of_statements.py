@@ -6,6 +6,7 @@ a signature, for nobody knows what would be signed; every other refusal is signe
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
@@ -51,7 +52,7 @@ def test_a_header_that_is_no_strict_statement_is_malformed_and_gets_no_signature
     pair.assert_refused(pair.post(raw), "malformed", 400, raw, signed=False)
 
 
-CLAIMS = {
+CLAIMS: dict[str, dict[str, Any]] = {
     "exp as text": {"exp": "1795000000"},
     "iat as text": {"iat": "1795000000"},
     "no exp": {"exp": GONE},

@@ -14,12 +14,13 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from node.transport.tls import TlsIdentity
 from protocol.envelope import RawReply
 
 SECONDS = 15.0
-Headers = Mapping[str, str | bytes] | Iterable[tuple[str, str | bytes]]
+Headers = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
 
 class Cut(Exception):

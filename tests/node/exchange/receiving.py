@@ -39,6 +39,10 @@ async def learns_no_certificate(_member: str, _fingerprint: str) -> bool:
     return False
 
 
+async def learns_no_crl(_member: str) -> bool:
+    return False
+
+
 async def learns_no_manifest(_member: str) -> None:
     return None
 
@@ -83,7 +87,7 @@ class ReceivingNode:
             "handlers": peer.handlers(software="tongban/test", manifest_version=lambda: 1, now=lambda: self.clock[0]),
             "trust": lambda: self.network.trust_of(RECEIVER),
             "key": lambda: self.network[RECEIVER].message_key,
-            "learning": Learning(learns_no_certificate, learns_no_manifest),
+            "learning": Learning(learns_no_certificate, learns_no_manifest, learns_no_crl),
             "now": lambda: self.clock[0],
             "new_id": new_number,
             "has_room": lambda: True,

@@ -1,0 +1,44 @@
+"""The demo as a stranger runs it: it ends by itself, tells the truth in JSON, and leaves nothing behind."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "node", "demo", "--people", "20", "--port-base", "33000"]
+
+
+@pytest.mark.xdist_group("demo")
+def test_the_demo_ends_by_itself_with_exit_0_and_one_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    done = subprocess.run([*COMMAND, "--once", "--json"], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["ok"] is True
+    assert told["failures"] == []
+    assert told["cities"] == ["442000", "450400", "520300"]
+    steps = {story["id"]: [step["name"] for step in story["steps"]] for story in told["stories"]}
+    assert steps == {
+        "query": ["ask-one-city", "ask-network-one-stopped", "ask-network-all"],
+        "refusals": ["policy", "expired-certificate", "forged-body", "forged-signature", "replay"],
+    }
+    assert all(log["verified"] and log["entries"] > 5 for log in told["logs"])
+    assert list(tmp_path.iterdir()) == [], "the run directory is removed"
+
+
+@pytest.mark.xdist_group("demo")
+def test_ctrl_c_ends_the_demo_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    demo = subprocess.Popen(
+        [*COMMAND, "--story", "query"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    assert demo.stderr is not None
+    while "故事" not in (line := demo.stderr.readline()) and "stories" not in line:
+        assert line, "the demo ended before it was asked to"
+    demo.send_signal(signal.SIGINT)
+    demo.communicate(timeout=30)
+    assert demo.returncode == 0
+    assert list(tmp_path.iterdir()) == []

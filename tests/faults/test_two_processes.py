@@ -1,0 +1,102 @@
+"""Two processes of one city on one database: one effect, one leader, one checkpoint per size (T02, C26, C27)."""
+
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from threading import Barrier, Thread
+
+import psutil
+import pytest
+
+from protocol.messages import Ping
+from tests.faults.killing import CITIES, RECEIVER, SENDER, a_query, payload, traces
+from tests.faults.processes import count_ready, rows, serve, signed_and_verified
+from tests.processes.cities import RunningNetwork, eventually, running_network
+from tests.processes.wire import HttpAnswer, Wire, message_bytes
+
+COPIES = 50
+WORKERS = 2
+
+
+@pytest.fixture(scope="module")
+def network(database_pattern: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNetwork]:
+    """Two cities; the receiving one with two processes, and a third one beside that wants the lease too."""
+    root = tmp_path_factory.mktemp("two")
+    with running_network(root, CITIES, database=database_pattern, start=False) as made:
+        made.start(SENDER)
+        serve(made, RECEIVER, "--workers", str(WORKERS), ready=WORKERS)
+        serve(made, RECEIVER, "--role", "worker", name="second worker")
+        raw = made.seal(SENDER, RECEIVER, Ping(), msg="ping")
+        eventually(lambda: made.post(SENDER, RECEIVER, raw.statement, raw.body).status == 200, what="they talk")
+        yield made
+
+
+def workers_of(network: RunningNetwork) -> list[psutil.Process]:
+    return [one for one in psutil.Process(network.processes[RECEIVER].pid).children() if one.is_running()]
+
+
+def connections_of(worker: psutil.Process, port: int) -> int:
+    """Return how many open connections to the peer port a process holds."""
+    held = worker.net_connections(kind="tcp")
+    return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == port for one in held)
+
+
+@pytest.mark.threat("T02")
+def test_fifty_copies_at_once_on_two_processes_have_one_effect_and_equal_replies(network: RunningNetwork) -> None:
+    raw = a_query(network)
+    answers: list[HttpAnswer] = []
+    together = Barrier(COPIES)
+
+    def send(wire: Wire) -> None:
+        together.wait(timeout=20)
+        wire.send(message_bytes(raw.statement, raw.body))
+        answers.append(wire.answer())
+
+    with ExitStack() as open_wires:
+        wires = [open_wires.enter_context(network.connected(SENDER, RECEIVER)) for _ in range(COPIES)]
+        held = [connections_of(one, network.city(RECEIVER).peer_port) for one in workers_of(network)]
+        assert sum(held) >= COPIES
+        assert min(held) > 0, "both processes must take part, or nothing is shown"
+        threads = [Thread(target=send, args=(wire,)) for wire in wires]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=30)
+    assert Counter(one.status for one in answers) == {200: COPIES}
+    assert len({(str(payload(one)), one.body) for one in answers}) == 1
+    assert traces(network, raw) == (1, 1)
+
+
+def test_a_killed_process_is_started_again_and_the_city_goes_on(network: RunningNetwork) -> None:
+    before, ready = {one.pid for one in workers_of(network)}, count_ready(network, RECEIVER)
+    victim = workers_of(network)[-1]
+    victim.send_signal(signal.SIGKILL)
+    eventually(lambda: count_ready(network, RECEIVER) == ready + 1, seconds=20, what="it is started again")
+    after = {one.pid for one in workers_of(network)}
+    assert len(after) == WORKERS
+    assert after & before == before - {victim.pid}
+    raw = a_query(network)
+    assert network.post(SENDER, RECEIVER, raw.statement, raw.body).status == 200
+
+
+def test_only_one_process_leads_and_each_size_is_signed_once(network: RunningNetwork) -> None:
+    for _ in range(3):
+        size = len(network.log_entries(RECEIVER))
+        raw = a_query(network)
+        assert network.post(SENDER, RECEIVER, raw.statement, raw.body).status == 200
+        eventually(
+            lambda size=size: rows(network, RECEIVER, f"SELECT 1 FROM log_checkpoint WHERE size > {size}"),  # type: ignore[misc]
+            what="what grew is signed",
+        )
+    assert network.output(RECEIVER).count("lease.taken") == 1
+    assert rows(network, RECEIVER, "SELECT count(*) FROM lease WHERE epoch = 1") == [(1,)]
+    sizes = [row[0] for row in rows(network, RECEIVER, "SELECT size FROM log_checkpoint ORDER BY signed_at, size")]
+    assert sizes == sorted(set(sizes))
+    assert signed_and_verified(network, RECEIVER).ok
+
+
+def test_a_city_of_several_processes_ends_whole(network: RunningNetwork) -> None:
+    workers = workers_of(network)
+    assert network.stop(RECEIVER) == 0
+    assert psutil.wait_procs(workers, timeout=10)[1] == []
