@@ -20,7 +20,7 @@ import uvicorn
 
 from node import worker
 from node.app import Running, book_start, console_app, peer_app
-from node.transport.server import Patience, bind, console_server, peer_server, refuses_without_certificate
+from node.transport.server import Patience, bind, console_server, is_reachable_without_certificate, peer_server
 from node.transport.tls import listening_context
 
 ROLES: Final = ("all", "peer", "console", "worker")
@@ -115,8 +115,8 @@ async def _test_ourselves(serving: Serving) -> None:
     host, port = serving.ports.peer.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where we listen, not where we bind
     await _wait_until_listening(host, port)
-    if not await refuses_without_certificate(host, port):
-        raise NotSafe("the peer port does not demand a client certificate")
+    if await is_reachable_without_certificate(host, port):
+        raise NotSafe("the peer port stays open to a connection without a client certificate")
     serving.tell("自检：没有证书的连接被拒绝", "self-test: a connection without a certificate is refused")
 
 

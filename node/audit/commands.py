@@ -1,7 +1,8 @@
 """CLI verbs of the log: `audit list`, `audit show`, `audit verify`."""
 
 import json
-from typing import Any
+from datetime import date, datetime, time, timedelta, timezone
+from typing import Any, Final
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -15,6 +16,7 @@ from protocol.notes import SignatureType, key_of
 from protocol.suites import encode
 
 OURS = ("本市", "this city")
+CHINA: Final = timezone(timedelta(hours=8))
 COLUMNS = "条目|时间|方向|类型|对端|事项|办件|结果|谁", "entry|time|dir|kind|peer|item|case|result|who"
 
 
@@ -30,52 +32,52 @@ def mount(app: typer.Typer, terminal: Terminal, opening: Opening) -> None:
 
 
 def _mount_list(audit: typer.Typer, terminal: Terminal, opening: Opening) -> None:
+    of_number = terminal.text("证件号码文件，- 为标准输入", "file with the id number, - for stdin")
+
     @audit.command("list", help=terminal.text("检索条目，最新在前", "search entries, newest first"))
     def list_entries(
         peer: str = typer.Option(None, help=terminal.text("对端城市", "peer city")),
         item: str = typer.Option(None, help=terminal.text("事项代码", "service item")),
         kind: str = typer.Option(None, help="message | reply | refusal | look-up | import | policy | manifest | crl"),
         account: str = typer.Option(None, help=terminal.text("经办人", "who acted")),
-        id_file: str = typer.Option(
-            None, help=terminal.text("证件号码文件，- 为标准输入", "file with the id number, - for stdin")
-        ),
+        id_file: str = typer.Option(None, help=of_number),
         id_type: str = typer.Option("01", help=terminal.text("证件类型", "type of document")),
         since: str = typer.Option(None, "--from", help="YYYY-MM-DD"),
         until: str = typer.Option(None, "--to", help="YYYY-MM-DD"),
         limit: int = typer.Option(50, min=1, max=1000),
         after: int = typer.Option(None, help=terminal.text("上一页给出的游标", "cursor of the page before")),
     ) -> None:
-        node = opening.node()
-        period = _period(terminal, since, until)
-        subject = node.vault.blind_index(id_type, terminal.read_secret_lines(id_file)[0]) if id_file else None
+        node, period = opening.node(), _period(terminal, since, until)
         wanted = {
             "peer": peer,
             "item": item,
             "kind": kind,
             "actor": node.vault.pseudonym(account) if account else None,
-            "subject_index": subject,
-            "below": after,
+            "subject_index": node.vault.blind_index(id_type, terminal.read_secret_lines(id_file)[0])
+            if id_file
+            else None,
+            "since": period[0],
+            "until": period[1],
         }
-        asked = [name for name, value in wanted.items() if value is not None]
         node.database.write(lambda tx: service.book_search(tx, actor=opening.actor(), now=opening.now()))
         with node.database.reading() as session:
-            rows = list(service.entries(session, limit=limit, since=period[0], until=period[1], **wanted))
-        table = Table(*terminal.text(*COLUMNS).split("|"))
-        for row in rows:
-            table.add_row(*_cells(row))
-        cursor = rows[-1]["index"] if len(rows) == limit else None
-        empty = (
-            []
-            if rows
-            else [
-                terminal.text(
-                    f"无匹配条目（条件：{'、'.join(asked) or '无'}）",
-                    f"No entry matches ({', '.join(asked) or 'no filter'})",
-                )
-            ]
+            rows = list(service.entries(session, limit=limit, below=after, **wanted))
+        asked = [name for name, value in wanted.items() if value is not None]
+        _show_entries(terminal, rows, asked, full=len(rows) == limit)
+
+
+def _show_entries(terminal: Terminal, rows: list[dict[str, Any]], asked: list[str], *, full: bool) -> None:
+    cursor = rows[-1]["index"] if rows and full else None
+    if not rows:
+        told = terminal.text(
+            f"无匹配条目（条件：{'、'.join(asked) or '无'}）", f"No entry matches ({', '.join(asked) or 'no filter'})"
         )
-        step = f"tongban audit list --after {cursor}" if cursor is not None else "tongban audit show INDEX --proof"
-        terminal.finish({"entries": rows, "after": cursor}, show=[*empty, table] if rows else empty, next_step=step)
+        terminal.finish({"entries": [], "after": None}, show=[told], next_step="tongban audit list --help")
+    table = Table(*terminal.text(*COLUMNS).split("|"))
+    for row in rows:
+        table.add_row(*_cells(row))
+    step = f"tongban audit list --after {cursor}" if cursor is not None else "tongban audit show INDEX --proof"
+    terminal.finish({"entries": rows, "after": cursor}, show=[table], next_step=step)
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
@@ -84,12 +86,15 @@ def _cells(row: dict[str, Any]) -> list[str]:
     return [*(str(row.get(name, "")) for name in names), str(result), str(row.get("officer", ""))]
 
 
-def _period(terminal: Terminal, since: str | None, until: str | None) -> tuple[Any, Any]:
+def _period(terminal: Terminal, since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    """Return the first instant of the first day and the first after the last, in Asia/Shanghai."""
     try:
-        return service.day_start(since), service.day_end(until)
+        start = datetime.combine(date.fromisoformat(since), time(), CHINA) if since else None
+        end = datetime.combine(date.fromisoformat(until) + timedelta(days=1), time(), CHINA) if until else None
     except ValueError:
         what = ("日期格式为 YYYY-MM-DD", "A date is YYYY-MM-DD")
-        return terminal.fail(what, side=OURS, next_step=("tongban audit list --help",) * 2, code=USAGE)
+        terminal.fail(what, side=OURS, next_step=("tongban audit list --help",) * 2, code=USAGE)
+    return start, end
 
 
 def _mount_show(audit: typer.Typer, terminal: Terminal, opening: Opening) -> None:

@@ -14,7 +14,7 @@ import hmac
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -47,7 +47,6 @@ from protocol.suites import encode
 ENTRY_MAX_BYTES: Final = 4096
 SALT_BYTES: Final = 16
 OPENING_BYTES: Final = 32
-CHINA: Final = timezone(timedelta(hours=8))
 
 
 class LogDamaged(RuntimeError):
@@ -384,22 +383,3 @@ def size(session: Session, log: Log) -> int:
 def book_search(transaction: Transaction, *, actor: str, now: datetime) -> None:
     """Log that somebody searched the log: an auditor's own look-ups are entries too."""
     transaction.append(Entry(kind="search", dir="local", time=now, actor=actor))
-
-
-def day_start(text: str | None) -> datetime | None:
-    """Return the first instant of a day in Asia/Shanghai.
-
-    Raises:
-        ValueError: not YYYY-MM-DD.
-    """
-    return datetime.combine(date.fromisoformat(text), time(), CHINA) if text else None
-
-
-def day_end(text: str | None) -> datetime | None:
-    """Return the first instant after a day in Asia/Shanghai.
-
-    Raises:
-        ValueError: not YYYY-MM-DD.
-    """
-    start = day_start(text)
-    return start + timedelta(days=1) if start else None

@@ -77,15 +77,19 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
     """
     if "content-encoding" in request.headers:
         raise Malformed("Content-Encoding is refused")
-    data = b""
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                data += chunk
-                if len(data) > max_bytes:
-                    raise TooLarge(f"at most {max_bytes} bytes", limit_bytes=max_bytes)
+            return await _read(request, max_bytes)
     except TimeoutError:
         raise Busy(f"the body did not arrive within {BODY_SECONDS} s") from None
+
+
+async def _read(request: Request, max_bytes: int) -> bytes:
+    data = b""
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > max_bytes:
+            raise TooLarge(f"at most {max_bytes} bytes", limit_bytes=max_bytes)
     return data
 
 

@@ -102,6 +102,7 @@ class PeerClients:
     now: Callable[[], datetime]
     max_answer_bytes: int
     _clients: dict[tuple[str, str], _Client] = field(default_factory=dict)
+    _replaced: set[httpx.AsyncClient] = field(default_factory=set)
     _closing: set["asyncio.Task[None]"] = field(default_factory=set)
 
     async def request(
@@ -161,11 +162,13 @@ class PeerClients:
         return raw, answer.server
 
     async def close(self) -> None:
-        """Close all connections."""
-        for key in list(self._clients):
-            await self._clients.pop(key).http.aclose()
+        """Close all connections, those of replaced clients too."""
         for task in list(self._closing):
             task.cancel()
+        for http in [*(one.http for one in self._clients.values()), *self._replaced]:
+            await http.aclose()
+        self._clients.clear()
+        self._replaced.clear()
 
     def _recheck(self, client: _Client, member: str, use: str) -> None:
         for certificate in client.context.seen.values():
@@ -198,8 +201,10 @@ class PeerClients:
     def _close_later(self, client: _Client) -> None:
         async def close() -> None:
             await asyncio.sleep(CLOSE_AFTER_SECONDS)
+            self._replaced.discard(client.http)
             await client.http.aclose()
 
+        self._replaced.add(client.http)
         task = asyncio.get_running_loop().create_task(close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -213,8 +218,9 @@ class PeerClients:
         if client.context.refusal is not None:
             refusal, client.context.refusal = client.context.refusal, None
             return NoAnswer("tls", f"the certificate of {member}: {refusal.detail}", refusal)
-        # httpx-aiohttp maps many faults to ConnectTimeout; what happened is in the cause.
-        cause = fault.__cause__ or fault
+        # httpx-aiohttp maps many faults to ConnectTimeout; what happened is in the cause. The cause of our own
+        # TimeoutError is only the cancellation by which it came.
+        cause = fault if isinstance(fault, TimeoutError) else fault.__cause__ or fault
         if isinstance(cause, aiohttp.ClientSSLError | ssl.SSLError):
             return NoAnswer("tls", f"{member}: the TLS handshake failed")
         if isinstance(cause, TimeoutError | aiohttp.ServerTimeoutError | httpx.TimeoutException):

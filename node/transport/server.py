@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final, cast
 
 import uvicorn
@@ -22,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from protocol.certificates import parse_certificate
 from protocol.claims import PROBLEM_TYPE
-from protocol.errors import Malformed, Refusal, TooLarge, format_problem
+from protocol.errors import Malformed, NotAMember, Refusal, TooLarge, format_problem
 
 HEAD_MAX_BYTES: Final = 16 * 1024
 SELF_TEST_SECONDS: Final = 5
@@ -55,11 +56,16 @@ class PeerProtocol(HttpToolsProtocol):
         self._head_seconds = head_seconds
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the client certificate; a connection without a readable one is closed at once."""
+        """Take the client certificate; a connection without one that is ours to read ends at once."""
         super().connection_made(transport)
         tls = transport.get_extra_info("ssl_object")
+        der = tls.getpeercert(True) if tls is not None else None
+        if der is None:
+            # The listener did not demand one: said aloud, so that the self-test of the start hears it.
+            self._end_with(NotAMember("a client certificate is expected"))
+            return
         try:
-            certificate = parse_certificate(tls.getpeercert(True) or b"")
+            certificate = parse_certificate(der)
         except Refusal:
             transport.abort()
             return
@@ -73,6 +79,8 @@ class PeerProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and close when a head grows without an end."""
+        if self.transport.is_closing():
+            return  # what arrives after we ended the connection is nobody's
         was_open = self._head_open
         super().data_received(data)
         # The chunk in which a later head begins may hold the body before it, and is not counted.
@@ -95,9 +103,17 @@ class PeerProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP with the unsigned problem `malformed`, and close."""
-        body = json.dumps(format_problem(Malformed("not a request of HTTP/1.1"), trace=""), ensure_ascii=False).encode()
-        head = f"content-type: {PROBLEM_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n" + head.encode() + body)
+        self._end_with(Malformed("not a request of HTTP/1.1"))
+
+    def _end_with(self, refusal: Refusal) -> None:
+        body = json.dumps(format_problem(refusal, trace=""), ensure_ascii=False).encode()
+        lines = [
+            f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}",
+            f"content-type: {PROBLEM_TYPE}",
+            f"content-length: {len(body)}",
+            "connection: close",
+        ]
+        self.transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         self.transport.close()
 
     def _wait_for_head(self) -> None:
@@ -182,11 +198,11 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def refuses_without_certificate(host: str, port: int) -> bool:
-    """Say whether TLS itself refuses a connection to our peer port that shows no certificate.
+async def is_reachable_without_certificate(host: str, port: int) -> bool:
+    """Say whether our peer port stays open to a connection that shows no certificate: then we must not start.
 
-    True only for the alert `certificate_required` (RFC 8446 §6.2). An answer, an end of another kind or
-    patience proves nothing about the listener, whatever its settings say: then we must not start.
+    A listener that demands one ends the connection in the handshake, without a byte. `PeerProtocol` speaks
+    first when it is handed such a connection; nothing is sent here, for a reset could overtake its words.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -195,12 +211,10 @@ async def refuses_without_certificate(host: str, port: int) -> bool:
         async with asyncio.timeout(SELF_TEST_SECONDS):
             reader, writer = await asyncio.open_connection(host, port, ssl=context)
             try:
-                # Nothing is sent: a reset in answer to it could overtake the alert.
-                await reader.read(1)
+                return bool(await reader.read(1))
             finally:
                 writer.close()
-    except ssl.SSLError as fault:
-        return fault.reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED"
-    except (OSError, TimeoutError):
+    except TimeoutError:
+        return True
+    except OSError:  # ssl.SSLError is one
         return False
-    return False

@@ -186,7 +186,7 @@ def test_setting_rules_replaces_all_and_is_logged_by_digest(city: AnsweringCity)
         assert release_rules(session) == sorted(rules, key=lambda rule: rule["peer"])
     first, second = city.log("policy")[0], city.log("policy")[1]
     assert first["request"] != second["request"]
-    assert first["officer"] == "o-1"
+    assert first["officer"] == VAULT.pseudonym("o-1")
     city.release()
     with pytest.raises(PolicyDenied):
         city.ask()
