@@ -5,4 +5,4 @@ import sys
 
 if __name__ == "__main__":
     command = [sys.executable, "-m", "node", "bench", "--only", "footprint", "--json", *sys.argv[1:]]
-    raise SystemExit(subprocess.run(command, check=False).returncode)  # noqa: S603 - our own command
+    raise SystemExit(subprocess.run(command, check=False).returncode)

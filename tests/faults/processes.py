@@ -4,9 +4,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+from sqlalchemy import text
 
 from node.audit.service import Verification, sign_checkpoint, verify
 from node.membership.keyring import read_log_key
@@ -81,7 +82,7 @@ def signed_and_verified(network: RunningNetwork, code: str) -> Verification:
         return verify(session, node.log, key_of(node.log.origin, SignatureType.ED25519, key))
 
 
-def rows(network: RunningNetwork, code: str, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+def rows(network: RunningNetwork, code: str, query: str, **values: Any) -> list[tuple[Any, ...]]:
     """Return what a city's database answers."""
     with network.node(code).database.engine.connect() as connection:
-        return [tuple(row) for row in connection.exec_driver_sql(query, tuple(values)).all()]
+        return [tuple(row) for row in connection.execute(text(query), values)]

@@ -25,6 +25,12 @@ pytestmark = [pytest.mark.threat("T21"), pytest.mark.xdist_group("canaries")]
 RECEIVER, SENDER = "442000", "450400"
 ENROLMENT = ["id_type", "id_number", "name", "insurance", "status", "account_kind", "started", "ended", "employer"]
 
+PLACES = (
+    *("", "v1/", "v1/manifest/", "v1/crl/", "v1/certificates/", "v1/documents/", "v1/log/entries/", "v1/log/proof/"),
+    *("v1/log/tile/0/", "v1/log/checkpoint?id=", "v1/health?name=", "v1/messages?phone="),
+)
+"""What an address may begin with on the peer port."""
+
 
 @dataclass
 class Hunt:
@@ -60,6 +66,7 @@ class Hunt:
 
     def leaks(self) -> list[str]:
         """Return every occurrence of a canary, in what was said and in both node directories."""
+        assert self.said, "nothing was said: nothing would be scanned"
         files = {name: data for code in (RECEIVER, SENDER) for name, data in files_below(self.home(code)).items()}
         return self.canaries.found_in({**self.said, **files, **self.entries()})
 
@@ -86,8 +93,7 @@ def hunt(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
     loud = {"TONGBAN_LOGGING__LEVEL": "debug", "TONGBAN_LIMITS__PEER_RPS": "1000"}
     with running_network(root / "net", (RECEIVER, SENDER), environment=loud, start=False) as network:
         network.start(SENDER)
-        points = {"TONGBAN_FAILPOINTS": f"receive.before_effect=raise@{root / 'raise'}"}
-        serve(network, RECEIVER, **points)
+        serve(network, RECEIVER, TONGBAN_FAILPOINTS=f"receive.before_effect=raise@{root / 'raise'}")
         ping = network.seal(SENDER, RECEIVER, Ping(), msg="ping")
         eventually(lambda: network.post(SENDER, RECEIVER, ping.statement, ping.body).status == 200, what="they talk")
         yield Hunt(network, make_canaries(seed), root)
@@ -162,9 +168,7 @@ def hostile_claims(canaries: Canaries) -> dict[str, dict[str, object]]:
 
 
 def test_addresses_and_headers_with_canaries_leave_none(hunt: Hunt) -> None:
-    places = ("", "v1/", "v1/manifest/", "v1/crl/", "v1/certificates/", "v1/documents/", "v1/log/entries/")
-    places += ("v1/log/proof/", "v1/log/tile/0/", "v1/log/checkpoint?id=", "v1/health?name=", "v1/messages?phone=")
-    for place in places:
+    for place in PLACES:
         for text in hunt.canaries.texts:
             hunt.exchange(f"GET {place}", request_bytes("GET", f"/{place}{quote(text)}", length=False))
         hunt.exchange(f"PUT {place}", request_bytes("PUT", f"/{place}{RECEIVER}", body=hunt.canaries.sentence.encode()))
@@ -204,7 +208,10 @@ def test_imports_with_canaries_leave_none_but_encrypted_ones(hunt: Hunt) -> None
 def test_commands_with_canaries_leave_none(hunt: Hunt) -> None:
     canaries = hunt.canaries
     rules = hunt.folder / "rules.json"
-    for what, content in {"keys": {"rules": [{canaries.token: canaries.name}]}, "no rules": list(canaries.texts)}.items():
+    for what, content in {
+        "keys": {"rules": [{canaries.token: canaries.name}]},
+        "no rules": list(canaries.texts),
+    }.items():
         rules.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
         assert hunt.command(RECEIVER, f"policy {what}", "records", "policy", "set", str(rules)) == 1
     rules.write_text(canaries.sentence, encoding="utf-8")
@@ -257,15 +264,19 @@ def test_every_line_of_the_operating_log_is_one_inert_record(hunt: Hunt) -> None
 
 def test_the_hunt_would_find_a_leak(hunt: Hunt) -> None:
     canaries = hunt.canaries
-    shown = {"log": canaries.phone.encode(), "json": json.dumps(canaries.name).encode(), "url": quote(canaries.name).encode()}
+    shown = {
+        "log": canaries.phone.encode(),
+        "json": json.dumps(canaries.name).encode(),
+        "url": quote(canaries.name).encode(),
+    }
     assert len(canaries.found_in(shown)) == 3
     assert any(name.endswith("tongban.db") for name in files_below(hunt.home(RECEIVER)))
     assert any(name.endswith("node.log") for name in files_below(hunt.home(RECEIVER)))
-    assert len(hunt.said) > 50
 
 
 def test_what_is_on_disk_after_the_end_holds_none(hunt: Hunt) -> None:
     """The write-ahead log is folded into the database when a city ends."""
+    hunt.post("a query about a stranger", hunt.network.seal(SENDER, RECEIVER, b"{}", msg="record.query"))
     for code in (SENDER, RECEIVER):
         assert hunt.network.stop(code) == 0
     assert hunt.leaks() == []

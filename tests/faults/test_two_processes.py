@@ -9,6 +9,7 @@ from threading import Barrier, Thread
 import psutil
 import pytest
 
+from node.storage.engine import WRITING
 from protocol.messages import Ping
 from tests.faults.killing import CITIES, RECEIVER, SENDER, a_query, payload, traces
 from tests.faults.processes import count_ready, rows, serve, signed_and_verified
@@ -17,6 +18,7 @@ from tests.processes.wire import HttpAnswer, Wire, message_bytes
 
 COPIES = 50
 WORKERS = 2
+pytestmark = pytest.mark.xdist_group("two processes")
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,12 @@ def connections_of(worker: psutil.Process, port: int) -> int:
     """Return how many open connections to the peer port a process holds."""
     held = worker.net_connections(kind="tcp")
     return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == port for one in held)
+
+
+def await_checkpoint(network: RunningNetwork, size: int) -> None:
+    """Wait until a checkpoint covers more than `size` entries."""
+    newer = "SELECT 1 FROM log_checkpoint WHERE size > :size"
+    eventually(lambda: rows(network, RECEIVER, newer, size=size), what="what grew is signed")
 
 
 @pytest.mark.threat("T02")
@@ -85,14 +93,34 @@ def test_only_one_process_leads_and_each_size_is_signed_once(network: RunningNet
         size = len(network.log_entries(RECEIVER))
         raw = a_query(network)
         assert network.post(SENDER, RECEIVER, raw.statement, raw.body).status == 200
-        eventually(
-            lambda size=size: rows(network, RECEIVER, f"SELECT 1 FROM log_checkpoint WHERE size > {size}"),  # type: ignore[misc]
-            what="what grew is signed",
-        )
+        await_checkpoint(network, size)
     assert network.output(RECEIVER).count("lease.taken") == 1
     assert rows(network, RECEIVER, "SELECT count(*) FROM lease WHERE epoch = 1") == [(1,)]
     sizes = [row[0] for row in rows(network, RECEIVER, "SELECT size FROM log_checkpoint ORDER BY signed_at, size")]
     assert sizes == sorted(set(sizes))
+    assert signed_and_verified(network, RECEIVER).ok
+
+
+def test_a_frozen_leader_is_replaced_within_15_s_and_does_nothing_when_it_wakes(network: RunningNetwork) -> None:
+    """Figure 6, shortened: the freeze lasts as long as the takeover."""
+    ((holder,),) = rows(network, RECEIVER, "SELECT holder FROM lease")
+    leader = psutil.Process(int(holder.rpartition(":")[2]))
+    assert leader.pid in {network.processes["second worker"].pid, *(one.pid for one in workers_of(network))}
+    engine = network.node(RECEIVER).database.engine.execution_options(**{WRITING: True})
+    with engine.begin():  # SQLite has one writer: a process frozen while it is that one would stop all others
+        leader.suspend()
+    try:
+        eventually(lambda: network.output(RECEIVER).count("lease.taken") == 2, seconds=15, what="another leads")
+        ((second, epoch),) = rows(network, RECEIVER, "SELECT holder, epoch FROM lease")
+        assert (second != holder, epoch) == (True, 2)
+        size = len(network.log_entries(RECEIVER))
+    finally:
+        leader.resume()
+    eventually(lambda: "lease.lost" in network.output(RECEIVER), what="the old leader notices")
+    raw = a_query(network)
+    assert network.post(SENDER, RECEIVER, raw.statement, raw.body).status == 200
+    await_checkpoint(network, size)
+    assert rows(network, RECEIVER, "SELECT holder, epoch FROM lease") == [(second, 2)]
     assert signed_and_verified(network, RECEIVER).ok
 
 

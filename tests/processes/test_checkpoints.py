@@ -42,7 +42,7 @@ def signed_size(network: RunningNetwork) -> int:
 
 def damage(network: RunningNetwork, index: int) -> tuple[bytes, bytes]:
     """Flip one bit of a stored entry; return the entry before and after."""
-    ((stored,),) = rows(network, CITY, f'SELECT data FROM log_entry WHERE "index" = {index}')
+    ((stored,),) = rows(network, CITY, 'SELECT data FROM log_entry WHERE "index" = :index', index=index)
     good = bytes(stored)
     bad = good[:20] + bytes([good[20] ^ 1]) + good[21:]
     write(network, index, bad)
@@ -64,8 +64,8 @@ def reports(network: RunningNetwork) -> list[dict[str, Any]]:
 def test_a_checkpoint_over_a_new_entry_appears_within_the_interval(network: RunningNetwork) -> None:
     sent, index = now(), ping(network)
     eventually(lambda: signed_size(network) > index, what="a checkpoint over the entry")
-    query = f"SELECT signed_at FROM log_checkpoint WHERE size > {index} ORDER BY size LIMIT 1"
-    ((signed_at,),) = rows(network, CITY, query)
+    query = "SELECT signed_at FROM log_checkpoint WHERE size > :index ORDER BY size LIMIT 1"
+    ((signed_at,),) = rows(network, CITY, query, index=index)
     assert datetime.fromisoformat(f"{signed_at}+00:00") - sent <= INTERVAL + SLACK
 
 

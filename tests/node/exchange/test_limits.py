@@ -9,15 +9,18 @@ from protocol.errors import RateLimited
 def refused_within(limits: PeerLimits, times: int) -> RateLimited:
     """Return the refusal of one of the next messages: a new second may begin at any of them."""
     with pytest.raises(RateLimited) as refused:
-        for _ in range(times):
-            limits.count_message("442000")
+        send(limits, times)
     return refused.value
+
+
+def send(limits: PeerLimits, times: int) -> None:
+    for _ in range(times):
+        limits.count_message("442000")
 
 
 def test_a_peer_may_send_as_many_messages_in_a_second_as_are_allowed() -> None:
     limits = PeerLimits(3)
-    for _ in range(3):
-        limits.count_message("442000")
+    send(limits, 3)
     assert refused_within(limits, 4).retry_after_seconds == 1
 
 

@@ -42,9 +42,7 @@ def failing_commit(node: ReceivingNode, fault: Exception) -> Iterator[None]:
         event.remove(node.database.engine, "commit", fail)
 
 
-def test_a_message_leaves_one_row_one_entry_and_a_reply_that_names_it(
-    receiving: Making, network: TestNetwork
-) -> None:
+def test_a_message_leaves_one_row_one_entry_and_a_reply_that_names_it(receiving: Making, network: TestNetwork) -> None:
     node, raw = receiving(), a_ping(network)
     sealed = node.receive(raw)
     claims = payload(sealed)
@@ -202,9 +200,7 @@ def test_a_header_that_does_not_parse_gets_an_unsigned_refusal(receiving: Making
     assert (sealed.status, slug(sealed), sealed.statement) == (400, "malformed", b"")
 
 
-def test_the_body_of_an_answer_is_deleted_once_exp_and_grace_are_over(
-    receiving: Making, network: TestNetwork
-) -> None:
+def test_the_body_of_an_answer_is_deleted_once_exp_and_grace_are_over(receiving: Making, network: TestNetwork) -> None:
     node = receiving()
     assert node.receive(a_ping(network)).status == 200
     ended = NOW + timedelta(seconds=120 + 300)

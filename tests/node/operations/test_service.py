@@ -66,7 +66,7 @@ def test_settings_that_cannot_be_read_are_the_only_line(node: Joined) -> None:
 
 def test_a_database_that_is_away_turns_what_hangs_on_it_grey(node: Joined) -> None:
     def broken() -> Any:
-        raise ConnectionError("postgresql://user:secret@host/db")
+        raise ConnectionError("postgresql://user:secret@host/db")  # pragma: allowlist secret
 
     found = node.diagnose(node=broken)
     assert states(found) == {"database": "fail", "manifest": "off", "log": "off", "certificates.crl": "off",
