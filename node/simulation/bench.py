@@ -7,6 +7,7 @@ docs/operate/benchmarks.md). A figure is the median of its runs; every run is ke
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -85,6 +86,7 @@ def _serve(opening: Opening, tell: Callable[[str], None]) -> tuple[list[float], 
             network.stop(code)
     finally:
         network.stop_all()
+        shutil.rmtree(root, ignore_errors=True)
     return ready, memory
 
 
