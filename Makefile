@@ -37,10 +37,10 @@ check: setup
 
 # The skips are printed last; STRICT=1 turns any skip into a failure.
 test: setup check
-	@STRICT=$(STRICT) $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup --ignore tests/architecture $(ARGS)
+	@STRICT=$(STRICT) $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --ignore tests/architecture $(ARGS)
 
 test-nightly: setup
-	@STRICT=$(STRICT) $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -m nightly $(ARGS)
+	@STRICT=$(STRICT) $(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m nightly $(ARGS)
 
 bench: setup
 	@$(BIN)/tongban bench $(ARGS)

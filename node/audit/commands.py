@@ -104,6 +104,7 @@ def _mount_show(audit: typer.Typer, terminal: Terminal, opening: Opening) -> Non
         proof: bool = typer.Option(False, help=terminal.text("打印 C2SP 证明", "print the C2SP tlog-proof")),
     ) -> None:
         node = opening.node()
+        node.database.write(lambda tx: service.book_search(tx, actor=opening.actor(), now=opening.now()))
         with node.database.reading() as session:
             data, opening_bytes = service.entry(session, index)
             text = _proof_or_none(node, session, index)

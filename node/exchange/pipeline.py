@@ -138,8 +138,7 @@ class Pipeline:
         try:
             admit(certificate, self.trust(), now=self.now())  # 0
         except Busy:
-            if not await self.learning.crl(certificate.member):
-                raise
+            await self.learning.crl(certificate.member)
             admit(certificate, self.trust(), now=self.now())
         if fault is not None:
             raise fault

@@ -61,8 +61,8 @@ class Learning:
     """(member, fingerprint) -> whether it was learnt; raises Busy when the sender cannot be reached"""
     manifest: Callable[[str], Awaitable[None]]
     """(member) -> after trying to catch up"""
-    crl: Callable[[str], Awaitable[bool]]
-    """(member) -> whether a newer CRL of it was learnt, from it or from any peer"""
+    crl: Callable[[str], Awaitable[None]]
+    """(member) -> after trying to learn a newer CRL of it, from it or from any peer"""
 
 
 class RefusedByPeer(Exception):
@@ -145,8 +145,9 @@ class Asking:
         try:
             answered = await self.clients.post_message(*sent, seconds=seconds)
         except NoAnswer as missing:
-            if not isinstance(missing.refusal, Busy) or not await self.learning.crl(member.id):
+            if not isinstance(missing.refusal, Busy):
                 raise
+            await self.learning.crl(member.id)
             answered = await self.clients.post_message(*sent, seconds=seconds)
         failpoint("send.after_reply")
         return answered

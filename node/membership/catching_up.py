@@ -6,6 +6,7 @@ call out again and again. What arrives proves itself before it is kept.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeVar
@@ -84,21 +85,18 @@ class CatchUp:
         except Busy:
             logger.info("manifest.not_fetched", peer=member_id)
 
-    async def crl(self, member_id: str) -> bool:
-        """Learn a member's CRL because a message cannot do without it; True when a newer one came.
+    async def crl(self, member_id: str) -> None:
+        """Try to learn a member's CRL because a message cannot do without it; whoever asks looks again afterwards.
 
         Asked at most once a minute: a member without a fresh CRL cannot make this node call out on and on.
         """
 
-        async def fetch() -> bool:
+        async def fetch() -> None:
             if not await self.newest_crl(member_id):
                 raise Busy("no newer CRL")
-            return True
 
-        try:
-            return await self._once(f"crl:{member_id}", f"crl:{member_id}", fetch, False)
-        except Busy:
-            return False
+        with suppress(Busy):
+            await self._once(f"crl:{member_id}", f"crl:{member_id}", fetch, None)
 
     async def newest_crl(self, member_id: str) -> bool:
         """Ask a member, and failing that any peer, for the member's newest CRL; True when it is new."""

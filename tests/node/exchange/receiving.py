@@ -39,8 +39,8 @@ async def learns_no_certificate(_member: str, _fingerprint: str) -> bool:
     return False
 
 
-async def learns_no_crl(_member: str) -> bool:
-    return False
+async def learns_no_crl(_member: str) -> None:
+    return None
 
 
 async def learns_no_manifest(_member: str) -> None:
