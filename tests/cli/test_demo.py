@@ -11,7 +11,6 @@ import pytest
 COMMAND = [sys.executable, "-m", "node", "demo", "--people", "20", "--port-base", "33000"]
 
 
-@pytest.mark.xdist_group("demo")
 def test_the_demo_ends_by_itself_with_exit_0_and_one_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     done = subprocess.run([*COMMAND, "--once", "--json"], capture_output=True, text=True, timeout=120, check=False)
@@ -29,7 +28,6 @@ def test_the_demo_ends_by_itself_with_exit_0_and_one_object(tmp_path: Path, monk
     assert list(tmp_path.iterdir()) == [], "the run directory is removed"
 
 
-@pytest.mark.xdist_group("demo")
 def test_ctrl_c_ends_the_demo_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     demo = subprocess.Popen(

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 PERSON = "450400195708151014\n邓国安\n"
-pytestmark = pytest.mark.xdist_group("founding")
 ROW = "id_type,id_number,name,insurance,until,balance_fen,principal_fen,interest_fen\n"
 
 

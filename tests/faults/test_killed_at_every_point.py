@@ -21,7 +21,6 @@ from tests.faults.killing import (
 )
 from tests.faults.processes import signed_and_verified
 
-pytestmark = pytest.mark.xdist_group("killed")
 TIMES = 20
 
 

@@ -21,7 +21,7 @@ from tests.node.records.files import a_csv, a_workbook
 from tests.processes.cities import RunningNetwork, eventually, query, running_network
 from tests.processes.wire import Cut, HttpAnswer, message_bytes, request_bytes
 
-pytestmark = [pytest.mark.threat("T21"), pytest.mark.xdist_group("canaries")]
+pytestmark = pytest.mark.threat("T21")
 RECEIVER, SENDER = "442000", "450400"
 ENROLMENT = ["id_type", "id_number", "name", "insurance", "status", "account_kind", "started", "ended", "employer"]
 

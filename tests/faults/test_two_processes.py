@@ -18,7 +18,6 @@ from tests.processes.wire import HttpAnswer, Wire, message_bytes
 
 COPIES = 50
 WORKERS = 2
-pytestmark = pytest.mark.xdist_group("two processes")
 
 
 @pytest.fixture(scope="module")

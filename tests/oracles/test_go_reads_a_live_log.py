@@ -26,7 +26,6 @@ from tests.oracles.go_checker import Claims, ask, build_checker, what_is_missing
 from tests.processes.cities import RunningNetwork, eventually, query, running_network, some_person
 from tests.processes.wire import HttpAnswer, message_bytes
 
-pytestmark = pytest.mark.xdist_group("live log")
 RECEIVER, SENDER = "442000", "450400"
 EARLY, LATE = 130, 180
 """Messages before and after the first checkpoint that is kept: together more than one full tile of 256."""

@@ -14,7 +14,6 @@ from protocol.suites import encode, parse_statement
 from tests.faults.processes import rows, run, run_json, serve
 from tests.processes.cities import RunningNetwork, eventually, now, running_network
 
-pytestmark = pytest.mark.xdist_group("checkpoints")
 CITY, PEER = "442000", "450400"
 INTERVAL = timedelta(seconds=1)
 """`log.checkpoint_seconds` of the networks that tests make."""

@@ -15,8 +15,6 @@ from protocol.claims import Who, Why
 from protocol.messages import RecordKind, Subject
 from tests.processes.cities import RunningNetwork, running_network, some_person
 
-pytestmark = pytest.mark.xdist_group("network-query")
-
 CODES = ("442000", "450400", "520300", "360700")
 ASKING, ALIVE, SILENT, DEAD = "450400", "442000", "520300", "360700"
 WAIT = 3.0

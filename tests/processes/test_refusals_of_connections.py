@@ -24,7 +24,7 @@ from tests.processes.cities import RunningNetwork, eventually, now
 from tests.processes.conftest import Pair
 from tests.processes.wire import Cut, client_ssl, connect, message_bytes, request_bytes
 
-pytestmark = [pytest.mark.xdist_group("cities"), pytest.mark.threat("T01")]
+pytestmark = pytest.mark.threat("T01")
 HEALTH = request_bytes("GET", "/v1/health", length=False)
 
 

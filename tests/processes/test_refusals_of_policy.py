@@ -12,7 +12,7 @@ from tests.processes.cities import query, some_person
 from tests.processes.conftest import CODES, Pair, assert_no_echo
 from tests.processes.forged import forged
 
-pytestmark = [pytest.mark.xdist_group("cities"), pytest.mark.threat("T05")]
+pytestmark = pytest.mark.threat("T05")
 REFERENCE = "ZX4504002026112400012"
 
 

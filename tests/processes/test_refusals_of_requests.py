@@ -10,7 +10,7 @@ from protocol.suites import parse_json
 from tests.processes.conftest import Pair
 from tests.processes.wire import Cut, message_bytes, request_bytes
 
-pytestmark = [pytest.mark.xdist_group("cities"), pytest.mark.threat("T12")]
+pytestmark = pytest.mark.threat("T12")
 
 KIB = 1024
 MIB = 1024 * KIB

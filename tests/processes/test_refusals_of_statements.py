@@ -21,7 +21,7 @@ from tests.processes.forged import claims_text, forged
 from tests.processes.wire import request_bytes
 from tests.protocol.forging import GONE, b64
 
-pytestmark = [pytest.mark.xdist_group("cities"), pytest.mark.threat("T01")]
+pytestmark = pytest.mark.threat("T01")
 
 UNREADABLE = {
     "claims that say one thing twice": lambda pair: forged(

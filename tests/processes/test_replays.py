@@ -13,7 +13,7 @@ from tests.processes.cities import query, some_person
 from tests.processes.conftest import CODES, Pair
 from tests.processes.wire import HttpAnswer, message_bytes
 
-pytestmark = [pytest.mark.xdist_group("cities"), pytest.mark.threat("T02")]
+pytestmark = pytest.mark.threat("T02")
 COPIES = 50
 
 

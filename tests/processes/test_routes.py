@@ -15,7 +15,7 @@ from tests.processes.conftest import CODES, Pair
 from tests.processes.manifests import bring_into_force, next_version
 from tests.processes.wire import HttpAnswer, request_bytes
 
-pytestmark = [pytest.mark.xdist_group("cities"), pytest.mark.threat("T03")]
+pytestmark = pytest.mark.threat("T03")
 
 READING = ["/v1/manifest", "/v1/manifest/1", "/v1/crl/{own}", "/v1/certificates/{certificate}", "/v1/health"]
 """What a member may read while suspended, too."""

@@ -15,7 +15,7 @@ from tests.processes.conftest import Pair
 from tests.processes.serving_here import make_known, serve_here
 from tests.processes.wire import Cut, Wire, message_bytes, request_bytes
 
-pytestmark = [pytest.mark.xdist_group("cities"), pytest.mark.threat("T12")]
+pytestmark = pytest.mark.threat("T12")
 
 SENDER, RECEIVER = "450400", "442000"
 SHORT = Patience(head_seconds=0.4, body_seconds=0.4)
