@@ -4,7 +4,7 @@
 
 An implementation loads `manifest` under `digest`, the CRLs and the message certificates (base64 DER), and
 takes `now` for its clock. Each case then says who receives what over whose connection, and whether it is
-`accepted` or refused, and under which slug. The private keys are there so that others can make more cases.
+`accepted` or refused, and under which slug. The private keys are thrown away: run it again for more cases.
 Old vectors are never edited.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from joserfc import jws
 from joserfc.jwk import ECKey
@@ -311,18 +311,12 @@ class Maker:
             "digest": self.digest,
             "crls": {city.member: base64.b64encode(city.crl).decode() for city in cities},
             "certificates": [base64.b64encode(one.public_bytes(Encoding.DER)).decode() for one in self.known],
-            "message_keys": {city.member: pem(city.message_key) for city in cities},
             "receiver": ASKED,
             "messages": messages,
             "asking": ASKING,
             "request": messages[0]["name"],
             "replies": self.replies(messages[0]["statement"]),
         }
-
-
-def pem(key: ec.EllipticCurvePrivateKey) -> str:
-    """Return a private key in PEM."""
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 if __name__ == "__main__":
