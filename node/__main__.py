@@ -350,10 +350,16 @@ def _print_settings_fault(terminal: Terminal, fault: SettingsInvalid) -> None:
         {"key": one.key, "source": str(one.source), "line": one.line, "problem": one.problem_en, "nearest": one.nearest}
         for one in fault.faults
     ]
+    todo = ("改正后运行 tongban config check", "mend them, then tongban config check")
+    if terminal.config_file is None and not (terminal.home / "tongban.toml").exists():
+        todo = (
+            "这里没有节点：tongban init，或用 --home 指定目录",
+            "no node is here: tongban init, or name it with --home",
+        )
     terminal.fail(
         ("设置有误：\n" + fault.text("zh"), "The settings have faults:\n" + fault.text("en")),
         side=("本市", "this city"),
-        next_step=("改正后运行 tongban config check", "mend them, then tongban config check"),
+        next_step=todo,
         code=USAGE,
         facts={"faults": faults},
     )

@@ -55,12 +55,13 @@ def _mount_query(app: typer.Typer, terminal: Terminal, opening: Opening) -> None
             None, help=terminal.text("咨询登记：查询缘由", "consultation: the reason of the question")
         ),
         id_file: str = typer.Option(
-            "-", help=terminal.text("证件号码文件，- 为标准输入", "file with the id number, - for stdin")
+            "-",
+            help=terminal.text(
+                "文件：第一行证件号码，第二行姓名；- 为标准输入",
+                "file: id number, then name on the next line; - for stdin",
+            ),
         ),
         id_type: str = typer.Option("01", help=terminal.text("证件类型", "type of document")),
-        name: str = typer.Option(
-            None, help=terminal.text("姓名（缺省从文件第二行读取）", "name (else the second line of the file)")
-        ),
         city: str = typer.Option(None, help=terminal.text("城市代码", "city code")),
         every: bool = typer.Option(False, "--all", help=terminal.text("全网", "the whole network")),
         fields: str = typer.Option(None, help=terminal.text("字段，逗号分隔", "fields, comma-separated")),
@@ -72,7 +73,7 @@ def _mount_query(app: typer.Typer, terminal: Terminal, opening: Opening) -> None
                 "Give --city or --all, and --case or --consultation",
             )
             terminal.fail(what, side=OURS, next_step=("tongban query --help",) * 2, code=USAGE)
-        subject = _subject(terminal, id_type, id_file, name, opening)
+        subject = _subject(terminal, id_type, id_file, opening)
         wanted = tuple(part.strip() for part in fields.split(",")) if fields else None
         seconds = terminal.timeout or wait
         asked = _Asked(item, _kind(terminal, record), case, consultation, subject, city, wanted, seconds)
@@ -94,9 +95,9 @@ class _Asked:
     seconds: float
 
 
-def _subject(terminal: Terminal, id_type: str, source: str, name: str | None, opening: Opening) -> Subject:
+def _subject(terminal: Terminal, id_type: str, source: str, opening: Opening) -> Subject:
     lines = terminal.read_secret_lines(source)
-    named = name or (lines[1] if len(lines) > 1 else "")
+    named = lines[1] if len(lines) > 1 else ""
     try:
         person = parse_person_id(id_type, lines[0] if lines else "", today=opening.now().date())
         return Subject(id_type=person.id_type, id_number=person.number, name=normalise_name(named))  # type: ignore[arg-type]

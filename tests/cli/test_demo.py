@@ -1,6 +1,7 @@
 """The demo as a stranger runs it: it ends by itself, tells the truth in JSON, and leaves nothing behind."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-COMMAND = [sys.executable, "-m", "node", "demo", "--people", "20", "--port-base", "33000"]
+BASE = 20_000 + os.getpid() * 37 % 12_000
+"""Where the demo begins to look for free ports; apart from that of another test run on this machine."""
+COMMAND = [sys.executable, "-m", "node", "demo", "--people", "20", "--port-base", str(BASE)]
 
 
 def test_the_demo_ends_by_itself_with_exit_0_and_one_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
