@@ -289,7 +289,7 @@ class _Asgi:
 
 
 def console_app(running: Running) -> FastAPI:
-    """Return the application of the console port: for now the discovery document and readiness."""
+    """Return the application of the console port: the discovery document, and readiness."""
     app = _bare_app()
     settings = running.node.settings
 

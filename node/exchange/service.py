@@ -188,22 +188,24 @@ class Asking:
         transaction.append(_entry(request, question, kind="reply", dir="in", time=now, **answered))
 
     async def _verified(self, raw: RawReply, request: Message, server: str) -> Reply | None:
+        """Return the proven reply, or None for one without a signature; one that does not verify is no answer."""
         if not raw.statement:
             return None
+        try:
+            return await self._unseal(raw, request, server)
+        except Refusal as refusal:
+            logger.warning("reply.unverified", peer=server, slug=refusal.slug)
+            raise NoAnswer("unverified", f"the answer of {server} does not verify: {refusal.detail}", refusal) from None
+
+    async def _unseal(self, raw: RawReply, request: Message, server: str) -> Reply:
+        """Unseal; a message certificate that is lacking is fetched once."""
         try:
             return unseal_reply(raw, request, self.trust(), server=server, now=self.now())
         except UnknownCertificate:
             name = read_certificate_name(raw.statement)
             if name is None or not await self.learning.certificate(server, name):
-                raise NoAnswer("unverified", f"the message certificate of {server} is not known") from None
-        except Refusal as refusal:
-            logger.warning("reply.unverified", peer=server, slug=refusal.slug)
-            raise NoAnswer("unverified", f"the answer of {server} does not verify: {refusal.detail}", refusal) from None
-        try:
-            return unseal_reply(raw, request, self.trust(), server=server, now=self.now())
-        except Refusal as refusal:
-            logger.warning("reply.unverified", peer=server, slug=refusal.slug)
-            raise NoAnswer("unverified", f"the answer of {server} does not verify: {refusal.detail}", refusal) from None
+                raise
+        return unseal_reply(raw, request, self.trust(), server=server, now=self.now())
 
 
 def _problem_of(raw: RawReply, reply: Reply | None) -> Problem | None:
