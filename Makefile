@@ -42,8 +42,9 @@ test: setup check
 test-nightly: setup
 	@STRICT=$(STRICT) $(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m nightly $(ARGS)
 
+# Every benchmark, raw data to bench/results, docs/performance.md from them. One: make bench ARGS="--only log"
 bench: setup
-	@$(BIN)/tongban bench $(ARGS)
+	@$(BIN)/python -m bench.everything $(ARGS)
 
 figure: setup
 	@test -n "$(N)" || { echo "which figure? make figure N=13"; exit 2; }

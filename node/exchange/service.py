@@ -5,7 +5,7 @@ been verified. An answer that fails verification is no answer. What changes stat
 through the outbox, which joins with the cases issue; queries are asked here, and asked anew by people.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -88,6 +88,15 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Booked:
+    """A question that was signed, and committed with its entry: it may be sent."""
+
+    question: Question
+    member: Member
+    request: Message
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """A verified answer, its parsed body, and how long it took."""
 
@@ -118,13 +127,33 @@ class Asking:
             RefusedByPeer: a problem of the peer.
             NoAnswer: the outcome is unknown; a query may be asked anew.
         """
-        # 1 sign   2 commit message and entry   3 send   4 verify   5 commit reply and entry
-        member = active_member(self.trust().manifest, question.member)
-        request = self._sign(question)  # 1
-        await self.write(lambda transaction: self._book_request(transaction, request, question))  # 2
+        (booked,) = await self.book([question])
+        if isinstance(booked, Refusal):
+            raise booked
+        return await self.send(booked, seconds=seconds)
+
+    async def book(self, questions: Sequence[Question]) -> list[Booked | Refusal]:
+        """Sign questions and commit them with their entries, all in one transaction; in the order given.
+
+        In the place of a question to a city that is no active member stands the refusal: nothing was signed.
+
+        Raises:
+            Busy, StorageFull: nothing was committed, and nothing may be sent.
+        """
+        # 1 sign   2 commit messages and entries
+        answers = [self._signed(question) for question in questions]  # 1
+        signed = [one for one in answers if isinstance(one, Booked)]
+        if signed:
+            await self.write(lambda transaction: self._book_requests(transaction, signed))  # 2
+        return answers
+
+    async def send(self, booked: Booked, *, seconds: float) -> Answered:
+        """Send what was booked and return the peer's verified answer; raises as `ask`."""
+        # 3 send   4 verify   5 commit reply and entry
+        question, request = booked.question, booked.request
         started = self.monotonic()
         for attempt in range(ATTEMPTS):
-            raw, server = await self._post(member, request, seconds=seconds)  # 3
+            raw, server = await self._post(booked.member, request, seconds=seconds)  # 3
             reply = await self._verified(raw, request, server)  # 4
             problem = _problem_of(raw, reply)
             if problem is None or problem.known is not ManifestBehind or attempt == ATTEMPTS - 1:
@@ -152,6 +181,13 @@ class Asking:
         failpoint("send.after_reply")
         return answered
 
+    def _signed(self, question: Question) -> Booked | Refusal:
+        try:
+            member = active_member(self.trust().manifest, question.member)
+        except Refusal as refusal:
+            return refusal
+        return Booked(question, member, self._sign(question))
+
     def _sign(self, question: Question) -> Message:
         trust, key, now = self.trust(), self.key(), self.now()
         issued = int(now.timestamp())
@@ -173,11 +209,13 @@ class Asking:
         statement = seal(claims, key)
         return Message(claims=claims, statement=statement, digest=sha256(statement), body=question.body)
 
-    def _book_request(self, transaction: Transaction, request: Message, question: Question) -> None:
-        now, claims = self.now(), request.claims
-        row = {"jti": claims.jti, "aud": claims.aud, "msg": claims.msg, "statement": request.statement, "sent_at": now}
-        store.insert_sent(transaction.session, row)
-        transaction.append(_entry(request, question, kind="message", dir="out", time=now))
+    def _book_requests(self, transaction: Transaction, signed: Sequence[Booked]) -> None:
+        now = self.now()
+        for booked in signed:
+            request, claims = booked.request, booked.request.claims
+            row = {"jti": claims.jti, "aud": claims.aud, "msg": claims.msg}
+            store.insert_sent(transaction.session, {**row, "statement": request.statement, "sent_at": now})
+            transaction.append(_entry(request, booked.question, kind="message", dir="out", time=now))
 
     def _book_reply(self, transaction: Transaction, request: Message, reply: Reply, question: Question) -> None:
         now = self.now()

@@ -6,9 +6,10 @@ does not name. Every answer, question, import and change of rules is a log entry
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any, Final
 
 from sqlmodel import Session
@@ -163,6 +164,11 @@ async def ask_city(
     asking: Asking, enquiry: Enquiry, member: str, *, random: Callable[[int], bytes], seconds: float
 ) -> CityAnswer:
     """Ask one city; every outcome is a value, none an exception."""
+    question = _question(enquiry, member, random)
+    return await _outcome(asking, member, lambda: asking.ask(question, seconds=seconds), seconds)
+
+
+def _question(enquiry: Enquiry, member: str, random: Callable[[int], bytes]) -> Question:
     query = RecordQuery(
         salt=new_salt(random),
         record=enquiry.record,
@@ -171,7 +177,10 @@ async def ask_city(
         fields=list(enquiry.fields) if enquiry.fields else None,
     )
     person = (enquiry.subject.id_type, enquiry.subject.id_number)
-    question = Question(member, "record.query", format_body(query), enquiry.why, enquiry.who, person)
+    return Question(member, "record.query", format_body(query), enquiry.why, enquiry.who, person)
+
+
+async def _outcome(asking: Asking, member: str, ask: Callable[[], Awaitable[Answered]], seconds: float) -> CityAnswer:
     started = asking.monotonic()
 
     def took() -> int:
@@ -179,7 +188,7 @@ async def ask_city(
 
     try:
         async with asyncio.timeout(seconds + 1):
-            answered = await asking.ask(question, seconds=seconds)
+            answered = await ask()
     except RefusedByPeer as refused:
         problem = refused.problem
         return CityAnswer(member, "refused", took(), slug=problem.slug, detail=problem.detail, signed=refused.signed)
@@ -213,15 +222,28 @@ def _read_answer(member: str, answered: Answered) -> CityAnswer:
 async def ask_network(
     asking: Asking, enquiry: Enquiry, members: Iterable[str], *, random: Callable[[int], bytes], seconds: float
 ) -> AsyncIterator[CityAnswer]:
-    """Ask cities in parallel and yield each answer as it arrives; one dead city delays nobody."""
+    """Ask cities in parallel and yield each answer as it arrives; one dead city delays nobody.
+
+    All questions are committed together before the first is sent: one wait for the disk, not one per city.
+    """
+    questions = [_question(enquiry, member, random) for member in members]
+    booking = asyncio.ensure_future(asking.book(questions))
+
+    async def ask(place: int) -> Answered:
+        booked = (await asyncio.shield(booking))[place]
+        if isinstance(booked, Refusal):
+            raise booked
+        return await asking.send(booked, seconds=seconds)
+
     tasks = [
-        asyncio.create_task(ask_city(asking, enquiry, member, random=random, seconds=seconds)) for member in members
+        asyncio.create_task(_outcome(asking, one.member, partial(ask, place), seconds))
+        for place, one in enumerate(questions)
     ]
     try:
         for finished in asyncio.as_completed(tasks):
             yield await finished
     finally:
-        for task in tasks:
+        for task in [booking, *tasks]:
             task.cancel()
 
 

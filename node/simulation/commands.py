@@ -4,12 +4,13 @@ import json
 import signal
 import threading
 from pathlib import Path
+from statistics import quantiles
 from typing import Any
 
 import typer
 from rich.table import Table
 
-from node.simulation.bench import BENCHMARKS, machine
+from node.simulation.bench import NAMES, BenchmarkFailed, NoCheckout, checkout, measure
 from node.simulation.demo import Demo, Plan, Report, new_root
 from node.simulation.network import CityFailed, PortsBusy
 from node.simulation.stories import STORIES
@@ -20,7 +21,7 @@ OURS = ("本机", "this machine")
 
 def mount(app: typer.Typer, terminal: Terminal, opening: Opening) -> None:
     """Add the verbs of this room."""
-    _mount_bench(app, terminal, opening)
+    _mount_bench(app, terminal)
     named = " | ".join(STORIES)
     each = terminal.text("每城虚拟人数", "synthetic people per city")
 
@@ -55,31 +56,73 @@ def mount(app: typer.Typer, terminal: Terminal, opening: Opening) -> None:
         _run(Demo(plan, new_root(), opening, terminal.say), terminal, once=once, keep=keep)
 
 
-def _mount_bench(app: typer.Typer, terminal: Terminal, opening: Opening) -> None:
+def _mount_bench(app: typer.Typer, terminal: Terminal) -> None:
     raw = terminal.text("原始数据文件", "raw data file")
 
-    @app.command(
-        help=terminal.text("基准测试：启动时间、内存、演示用时", "benchmarks: start-up time, memory, demo times")
-    )
+    def number(zh: str, en: str, low: float, high: float | None = None) -> Any:
+        return typer.Option(None, min=low, max=high, help=terminal.text(zh, en))
+
+    @app.command(help=terminal.text("基准测试（源码目录中）", "benchmarks, in a source checkout"))
     def bench(
-        only: str = typer.Option("footprint", help=" | ".join(BENCHMARKS)),
+        only: str = typer.Option(None, help=" | ".join(NAMES)),
+        seconds: float = number("每片秒数", "of one slice", 0.01, 600),
+        rounds: int = number("轮数", "slices of each variant", 1, 1000),
+        cities: int = number("城市数", "cities of a network", 2, 16),
+        size: int = number("大日志的条数", "entries in the large log", 1),
+        workers: int = number("进程数", "processes", 1, 64),
+        people: int = number("虚拟人数", "synthetic people", 1),
+        seed: int = number("随机种子", "of all that is drawn", 0, 2**31 - 1),
         output: Path = typer.Option(None, "-o", "--output", help=raw),
     ) -> None:
-        if only not in BENCHMARKS:
+        if only is not None and only not in NAMES:
             what = (f"没有基准 {only}", f"No benchmark {only}")
-            terminal.fail(what, side=OURS, next_step=(f"--only {' | '.join(BENCHMARKS)}",) * 2, code=USAGE)
-        about = machine()
-        figures = BENCHMARKS[only](opening, lambda text: terminal.say(text, text))
-        data = {"figures": figures.values, "machine": about, "runs": figures.runs}
+            terminal.fail(what, side=OURS, next_step=(f"--only {' | '.join(NAMES)}",) * 2, code=USAGE)
+        if output is not None and not output.absolute().parent.is_dir():
+            what = (f"没有目录 {output.parent}", f"No directory {output.parent}")
+            terminal.fail(what, side=OURS, next_step=("-o FILE",) * 2, code=USAGE)
+        asked = {
+            "seconds": seconds, "rounds": rounds, "cities": cities, "size": size,
+            "workers": workers, "people": people, "seed": seed,
+        }  # fmt: skip
+        arguments = [f"--{name}={value}" for name, value in asked.items() if value is not None]
+        data = _measure(terminal, [only] if only else list(NAMES), arguments)
         if output is not None:
-            output.write_text(json.dumps(data, indent=1), encoding="utf-8")
+            output.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
         if terminal.json:
             print(json.dumps(data, ensure_ascii=False))
             raise typer.Exit(0)
-        table = Table(*terminal.text("指标|中位数|各次", "figure|median|runs").split("|"))
-        for name, value in figures.values.items():
-            table.add_row(name, str(value), ", ".join(map(str, figures.runs[name])))
-        terminal.finish(data, show=[table], next_step="tongban bench --json -o FILE")
+        terminal.finish(data, show=[_table(terminal, data)], next_step="tongban bench --json -o FILE")
+
+
+def _measure(terminal: Terminal, names: list[str], arguments: list[str]) -> dict[str, Any]:
+    try:
+        return measure(checkout(), names, arguments, lambda line: _progress(terminal, line))
+    except NoCheckout:
+        what = ("这里没有 bench/：基准测试只随源码提供", "No bench/ here: benchmarks come with the source only")
+        todo = ("取得源码，在其中运行 make bench", "get the source, and in it run make bench")
+        terminal.fail(what, side=OURS, next_step=todo, code=UNAVAILABLE)
+    except BenchmarkFailed as fault:
+        what = (f"基准 {fault.name} 失败：\n{fault.said}", f"Benchmark {fault.name} failed:\n{fault.said}")
+        facts = {"benchmark": fault.name, "said": fault.said}
+        terminal.fail(what, side=OURS, next_step=(f"python -m bench.{fault.name}",) * 2, facts=facts)
+
+
+def _progress(terminal: Terminal, line: str) -> None:
+    # With --json too: a benchmark takes minutes, and its object goes to the other stream.
+    if not terminal.quiet:
+        terminal.err().print(line, highlight=False, markup=False)
+
+
+def _table(terminal: Terminal, data: dict[str, Any]) -> Table:
+    table = Table(*terminal.text("指标|中位数|四分位|次数", "figure|median|quartiles|runs").split("|"))
+    for name, value in data["figures"].items():
+        if value is None:
+            table.add_row(name, terminal.text("作废", "void"), data["void"].get(name, ""), "")
+            continue
+        runs = data["runs"][name]
+        first, _, third = quantiles(runs, n=4, method="inclusive") if len(runs) > 1 else runs * 3
+        table.add_row(name, f"{value:g}", f"{first:g} … {third:g}", str(len(runs)))
+    return table
 
 
 def _run(demo: Demo, terminal: Terminal, *, once: bool, keep: bool) -> None:

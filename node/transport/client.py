@@ -1,48 +1,53 @@
-"""The peer client: the only importer of httpx. One client per peer, few requests each.
+"""The peer client. One client per peer, few requests each, in httpx's words over aiohttp (`outbound.py`).
 
-Plain httpx loses an order of magnitude at 16 requests in flight (performance.md), so httpx runs over
-aiohttp here (`httpx-aiohttp`), under the same API. No redirects, no proxies or credentials from the
-environment, no compression, separate timeouts and a total one, size limits on what comes back
-(assurance C09). A client lives as long as our certificate, the manifest and the CRLs are the same; the
-server's certificate is judged in the handshake and again on every request of an open connection.
+Plain httpx loses an order of magnitude at 16 requests in flight (performance.md). No redirects, no proxies or
+credentials from the environment, no compression, separate timeouts and a total one, size limits on what comes
+back (assurance C09). A client lives as long as our certificate, the manifest, and the CRLs and the certificate
+of its peer are the same; the server's certificate is judged in the handshake and again on every request of an
+open connection.
+
+Each peer has its own connections and its own bounded queue, so a slow one delays nobody but those who ask it.
 """
 
 import asyncio
 import ipaddress
-import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
+from math import inf
+from types import TracebackType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
-from httpx_aiohttp import AiohttpTransport
 
+from node.transport.outbound import Content, PeerTransport
 from node.transport.tls import PeerContext, TlsIdentity, client_context, is_allowed_address
 from protocol.certificates import Certificate, Purpose
 from protocol.envelope import RawReply, Trust
 from protocol.errors import Busy, Refusal, SignerMismatch
 from protocol.manifest import Member
 
-CONNECTIONS_PER_PEER: Final = 16
-CONNECT_SECONDS: Final = 5.0
+IN_FLIGHT: Final = 16
+"""requests to one peer at a time, and connections to it, for each use"""
+WAITING: Final = 48
+"""requests that may wait for one of these: three rounds; one more is told at once, before it has waited in vain"""
 TOTAL_SECONDS: Final = 20.0
-CLOSE_AFTER_SECONDS: Final = 30.0
 READING: Final = "reading"
-"""What may be read with a stale CRL: manifests, CRLs, certificates (protocol §2), else nobody could catch up."""
+"""What may be read with a stale CRL: manifests, CRLs, certificates (protocol §2), else nobody could catch up.
+It has connections and a queue apart, so that a crowd of questions never keeps a node from catching up."""
 EXCHANGING: Final = "exchanging"
 
 
 class NoAnswer(Exception):
     """Nothing that proves anything came back: the outcome is unknown, never a failure.
 
-    `reason` is a word for people (`timeout`, `unreachable`, `tls`, `too-large`, `interrupted`); `refusal`
-    is set when we refused the server's certificate.
+    `reason` is a word for people (`timeout`, `unreachable`, `tls`, `too-large`, `interrupted`, `crowded`);
+    `refusal` is set when we refused the server's certificate.
     """
 
     def __init__(self, reason: str, detail: str = "", refusal: Refusal | None = None) -> None:
@@ -62,48 +67,69 @@ class PeerAnswer:
     server: str
 
 
-class _CheckedResolver(AbstractResolver):
-    """Resolves names, and lets through only addresses that a node may connect to (threat T16)."""
-
-    def __init__(self, *, loopback: bool) -> None:
-        self._inner = ThreadedResolver()
-        self._loopback = loopback
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Return the allowed addresses of a host; the connection goes to one of exactly these."""
-        found = await self._inner.resolve(host, port, family)
-        allowed = [one for one in found if is_allowed_address(one["host"], loopback=self._loopback)]
-        if not allowed:
-            raise OSError("the name resolves to addresses that a node may not connect to")
-        return allowed
-
-    async def close(self) -> None:
-        """Close the inner resolver."""
-        await self._inner.close()
-
-
 @dataclass(slots=True)
+class _Lane:
+    """The way to one peer for one use: so many requests at a time, and so many that wait for their turn."""
+
+    member: str
+    free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_FLIGHT))
+    waiting: int = 0
+
+    async def __aenter__(self) -> None:
+        """Take a place.
+
+        Raises:
+            NoAnswer: too many wait already.
+        """
+        if self.free.locked():
+            if self.waiting >= WAITING:
+                raise NoAnswer("crowded", f"{IN_FLIGHT} requests to {self.member} are open and {WAITING} more wait")
+            self.waiting += 1
+            try:
+                await self.free.acquire()
+            finally:
+                self.waiting -= 1
+        else:
+            await self.free.acquire()
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _fault: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Give the place to whoever has waited longest."""
+        self.free.release()
+
+
+@dataclass(slots=True, eq=False)
 class _Client:
-    http: httpx.AsyncClient
+    """Connections to one peer that rest on the same certificates, manifest and CRLs."""
+
+    transport: PeerTransport
     context: PeerContext
     base: str
     trust: Trust
     identity: TlsIdentity
+    rests_on: tuple[Any, ...]
+    in_flight: int = 0
+    answered_at: float = -inf
+    shown: dict[str, Certificate] = field(default_factory=dict)
+    """what the peer has shown, by fingerprint: each is judged on each request, for any may be that of its connection"""
+    retired: bool = False
 
 
 @dataclass(slots=True)
 class PeerClients:
-    """One client per peer, replaced when what it rests on changes."""
+    """One client per peer and use, replaced when what it rests on changes."""
 
     identity: Callable[[], TlsIdentity]
     trust: Callable[[], Trust]
     now: Callable[[], datetime]
     max_answer_bytes: int
+    monotonic: Callable[[], float] = time.monotonic
     _clients: dict[tuple[str, str], _Client] = field(default_factory=dict)
-    _replaced: set[httpx.AsyncClient] = field(default_factory=set)
+    _lanes: dict[tuple[str, str], _Lane] = field(default_factory=dict)
+    _retired: set[_Client] = field(default_factory=set)
     _closing: set["asyncio.Task[None]"] = field(default_factory=set)
+    _ended: bool = False
 
     async def request(
         self,
@@ -119,27 +145,43 @@ class PeerClients:
     ) -> PeerAnswer:
         """Send one request to the endpoint that the manifest lists, and return the bounded answer.
 
+        `seconds` is for everything: waiting for a turn, connecting, sending, reading the last byte.
+
         Raises:
-            NoAnswer: refused address or certificate, unreachable, too slow, too large.
+            NoAnswer: refused address or certificate, unreachable, too slow, too large, too many wait.
         """
         limit = self.max_answer_bytes if max_bytes is None else max_bytes
-        client = self._client_of(member, use)
+        client: _Client | None = None
         try:
-            self._recheck(client, member.id, use)
-            async with asyncio.timeout(seconds):
-                request = client.http.build_request(method, client.base + path, content=content, headers=headers)
-                response = await client.http.send(request, stream=True)
-                try:
-                    body = await _read(response, limit)
-                finally:
-                    await response.aclose()
-                self._recheck(client, member.id, use)
-        except (TimeoutError, httpx.HTTPError, aiohttp.ClientError, OSError) as fault:
+            async with asyncio.timeout(seconds), self._lane(member.id, use):
+                client = self._client_of(member, use)
+                given = list((headers or {}).items())
+                wanted = httpx.Request(method, _url(client.base + path), headers=given, stream=Content(content))
+                return await self._exchange(client, member.id, use, wanted, limit)
+        except (TimeoutError, aiohttp.ClientError, OSError) as fault:
             raise self._explain(client, fault, member.id, seconds) from None
         except Refusal as refusal:
-            await self._drop(member.id, use)
+            if client is not None:
+                self._drop(client, member.id, use)
             raise NoAnswer("tls", f"the certificate of {member.id}: {refusal.detail}", refusal) from None
-        return PeerAnswer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body, member.id)
+
+    async def _exchange(self, client: _Client, member: str, use: str, wanted: httpx.Request, limit: int) -> PeerAnswer:
+        client.in_flight += 1
+        try:
+            self._recheck(client, member, use)
+            response = await client.transport.handle_async_request(wanted)
+            try:
+                answered = dict(response.headers.items())
+                body = await _read(response, answered, limit)
+            finally:
+                await response.stream.aclose()  # type: ignore[union-attr]
+            self._recheck(client, member, use)
+        finally:
+            client.in_flight -= 1
+            if client.retired and not client.in_flight:
+                self._close_soon(client)
+        client.answered_at = self.monotonic()
+        return PeerAnswer(response.status_code, answered, body, member)
 
     async def post_message(
         self, member: Member, statement: bytes, body: bytes, content_type: str, *, seconds: float
@@ -161,17 +203,24 @@ class PeerClients:
         )
         return raw, answer.server
 
+    def rested_seconds(self, member: Member) -> float:
+        """Return how long ago this peer last answered a question on connections that still count; else infinity."""
+        client = self._clients.get((member.id, EXCHANGING))
+        if client is None or not self._still_counts(client, member):
+            return inf
+        return self.monotonic() - client.answered_at
+
     async def close(self) -> None:
-        """Close all connections, those of replaced clients too."""
-        for task in list(self._closing):
-            task.cancel()
-        for http in [*(one.http for one in self._clients.values()), *self._replaced]:
-            await http.aclose()
+        """Close all connections, those of replaced clients too; who waits for a turn has none any more."""
+        self._ended = True
+        for client in [*self._clients.values(), *self._retired]:
+            await client.transport.aclose()
+        await asyncio.gather(*self._closing)
         self._clients.clear()
-        self._replaced.clear()
+        self._retired.clear()
 
     def _recheck(self, client: _Client, member: str, use: str) -> None:
-        for certificate in client.context.seen.values():
+        for certificate in client.shown.values():
             self._check(certificate, member, use)
 
     def _check(self, certificate: Certificate, member: str, use: str) -> None:
@@ -183,49 +232,78 @@ class PeerClients:
             if use != READING:
                 raise
 
+    def _lane(self, member: str, use: str) -> _Lane:
+        lane = self._lanes.get((member, use))
+        if lane is None:
+            lane = self._lanes[member, use] = _Lane(member)
+        return lane
+
+    def _still_counts(self, client: _Client, member: Member) -> bool:
+        trust = self.trust()
+        if len(client.shown) > 1 or client.identity is not self.identity():
+            return False  # the peer, or we, have another certificate now: no connection under the former one goes on
+        if client.trust is not trust and client.rests_on == _basis(trust, member):
+            client.trust = trust  # a certificate was learnt, or another city's CRL: nothing that concerns this peer
+        return client.trust is trust
+
     def _client_of(self, member: Member, use: str) -> _Client:
-        trust, identity = self.trust(), self.identity()
+        if self._ended:
+            raise NoAnswer("interrupted", "this node is stopping")
         known = self._clients.get((member.id, use))
-        if known is not None and known.trust is trust and known.identity is identity:
+        if known is not None and self._still_counts(known, member):
             return known
+        trust, identity = self.trust(), self.identity()
         loopback = trust.manifest.policy.loopback_endpoints
         base = member.endpoints[0]
         _check_literal(base, loopback=loopback)
-        context = client_context(identity, trust.manifest, member.id, lambda found: self._check(found, member.id, use))
-        fresh = _Client(_http(context, loopback=loopback), context, base, trust, identity)
+
+        def judge(found: Certificate) -> None:
+            self._check(found, member.id, use)
+            fresh.shown[found.fingerprint] = found
+
+        context = client_context(identity, trust.manifest, member.id, judge)
+        transport = PeerTransport(context, connections=IN_FLIGHT, loopback=loopback)
+        fresh = _Client(transport, context, base, trust, identity, _basis(trust, member))
         self._clients[member.id, use] = fresh
         if known is not None:
-            self._close_later(known)
+            self._retire(known)
         return fresh
 
-    def _close_later(self, client: _Client) -> None:
-        async def close() -> None:
-            await asyncio.sleep(CLOSE_AFTER_SECONDS)
-            self._replaced.discard(client.http)
-            await client.http.aclose()
+    def _retire(self, client: _Client) -> None:
+        """Close a client's connections when the last request on them has ended."""
+        client.retired = True
+        self._retired.add(client)
+        if not client.in_flight:
+            self._close_soon(client)
 
-        self._replaced.add(client.http)
+    def _close_soon(self, client: _Client) -> None:
+        async def close() -> None:
+            await client.transport.aclose()
+            self._retired.discard(client)
+
         task = asyncio.get_running_loop().create_task(close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def _drop(self, member: str, use: str) -> None:
-        client = self._clients.pop((member, use), None)
-        if client is not None:
-            await client.http.aclose()
+    def _drop(self, client: _Client, member: str, use: str) -> None:
+        """Close a client's connections whoever waits for an answer on them: its peer is refused."""
+        if self._clients.get((member, use)) is client:
+            del self._clients[member, use]
+        self._close_soon(client)
 
-    def _explain(self, client: _Client, fault: Exception, member: str, seconds: float) -> NoAnswer:
+    def _explain(self, client: _Client | None, fault: Exception, member: str, seconds: float) -> NoAnswer:
+        if client is None:
+            if isinstance(fault, TimeoutError):
+                return NoAnswer("timeout", f"{member} answers too slowly: no turn within {seconds:g} s")
+            return NoAnswer("unreachable", f"no connection to {member} can be made here: {type(fault).__name__}")
         if client.context.refusal is not None:
             refusal, client.context.refusal = client.context.refusal, None
             return NoAnswer("tls", f"the certificate of {member}: {refusal.detail}", refusal)
-        # httpx-aiohttp maps many faults to ConnectTimeout; what happened is in the cause. The cause of our own
-        # TimeoutError is only the cancellation by which it came.
-        cause = fault if isinstance(fault, TimeoutError) else fault.__cause__ or fault
-        if isinstance(cause, aiohttp.ClientSSLError | ssl.SSLError):
+        if isinstance(fault, aiohttp.ClientSSLError | ssl.SSLError):
             return NoAnswer("tls", f"{member}: the TLS handshake failed")
-        if isinstance(cause, TimeoutError | aiohttp.ServerTimeoutError | httpx.TimeoutException):
+        if isinstance(fault, TimeoutError):  # aiohttp's own are of this kind too
             return NoAnswer("timeout", f"{member} did not answer within {seconds:g} s")
-        if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ClientConnectorDNSError):
+        if isinstance(fault, aiohttp.ClientConnectorError):
             return NoAnswer("unreachable", f"{member} cannot be reached")
         return self._interrupted(client, member)
 
@@ -250,33 +328,24 @@ def _check_literal(base: str, *, loopback: bool) -> None:
         raise NoAnswer("refused-address", "the manifest names an address that a node may not connect to")
 
 
-def _http(context: PeerContext, *, loopback: bool) -> httpx.AsyncClient:
-    def session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=CONNECTIONS_PER_PEER,
-            ssl=context,
-            resolver=_CheckedResolver(loopback=loopback),
-            keepalive_timeout=60,
-            ttl_dns_cache=30,
-        )
-        return aiohttp.ClientSession(connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
-
-    return httpx.AsyncClient(
-        transport=AiohttpTransport(verify=context, trust_env=False, client=session),
-        trust_env=False,
-        follow_redirects=False,
-        headers={"accept-encoding": "identity", "user-agent": "tongban/1"},
-        timeout=httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
-    )
+def _basis(trust: Trust, member: Member) -> tuple[Any, ...]:
+    """Return what a client rests on, our own certificate apart."""
+    listed = trust.manifest.members.get(member.id)
+    own = {one.fingerprint for one in listed.authorities} if listed else set()
+    return (trust.manifest.digest, member.endpoints[0], *(crl.der for crl in trust.crls if crl.authority in own))
 
 
-async def _read(response: httpx.Response, limit: int) -> bytes:
-    if response.headers.get("content-encoding", "identity") != "identity":
+@lru_cache(maxsize=1024)
+def _url(text: str) -> httpx.URL:
+    return httpx.URL(text)
+
+
+async def _read(response: httpx.Response, headers: Mapping[str, str], limit: int) -> bytes:
+    if headers.get("content-encoding", "identity") != "identity":
         raise NoAnswer("encoded", "the answer is encoded, which was not asked for")
     chunks: list[bytes] = []
     size = 0
-    stream: Any = response.aiter_raw()
-    async for chunk in stream:
+    async for chunk in response.stream:  # type: ignore[union-attr]
         size += len(chunk)
         if size > limit:
             raise NoAnswer("too-large", f"the answer has more than {limit} bytes")

@@ -252,3 +252,11 @@ def callers_own_the_transaction(source: Source) -> list[str]:
         return []
     endings = (".commit", ".rollback")
     return [at(source, line, f"calls {name}") for name, line in calls_of(source.tree) if name.endswith(endings)]
+
+
+def benchmarks_stand_outside(source: Source) -> list[str]:
+    """bench/ measures what is served: it knows node and protocol, and of the tests only how a PostgreSQL is started."""
+    if source.package != "bench":
+        return []
+    foreign = (one for one in imports_of(source) if one.root in OURS - {"bench", "node", "protocol"})
+    return [at(source, one.line, f"imports {one.module}") for one in foreign if one.module != "tests.databases"]

@@ -21,6 +21,7 @@ OVER_THE_PRODUCT: list[Rule] = [
     shape.tables_say_how_they_shard,
 ]
 OVER_EVERYTHING: list[Rule] = [
+    knowing.benchmarks_stand_outside,
     shape.functions_are_short,
     shape.modules_are_short,
     shape.nesting_is_shallow,
@@ -75,6 +76,9 @@ BAD: list[tuple[Rule, str, str]] = [
     (knowing.packages_keep_their_order, "config/load.py", "import httpx"),
     (knowing.packages_keep_their_order, "node/app.py", "from certs.ca import issue"),
     (knowing.packages_keep_their_order, "node/app.py", "from tests.federation import city"),
+    (knowing.packages_keep_their_order, "node/simulation/bench.py", "from bench.measuring import main"),
+    (knowing.benchmarks_stand_outside, "bench/stage.py", "from config.load import load"),
+    (knowing.benchmarks_stand_outside, "bench/stage.py", "from tests.making import a_person"),
     (knowing.only_roots_read_config, "node/audit/service.py", "from config.settings import Settings"),
     (knowing.only_roots_read_config, "node/audit/service.py", "def f():\n    import config.load"),
     (knowing.nothing_lives_in_modules, "node/storage/engine.py", "engine = create_engine('sqlite://')"),
@@ -132,6 +136,11 @@ def test_a_planted_fault_is_found(rule: Rule, path: str, text: str) -> None:
 
 
 GOOD: list[tuple[Rule, str, str]] = [
+    (
+        knowing.benchmarks_stand_outside,
+        "bench/stage.py",
+        "from tests.databases import running_postgresql\nimport httpx",
+    ),
     (knowing.protocol_is_pure, "protocol/suites.py", "import jwt\nfrom urllib.parse import quote\nimport hashlib"),
     (knowing.packages_keep_their_order, knowing.CERTS_DOOR, "from certs.issue import issue"),
     (knowing.packages_keep_their_order, "certs/commands.py", "import typer\nfrom protocol.errors import Refusal"),

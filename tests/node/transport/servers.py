@@ -2,13 +2,14 @@
 
 import asyncio
 import dataclasses
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from node.transport.client import PeerAnswer, PeerClients
-from node.transport.tls import TlsIdentity, server_context
+from node.transport.tls import TlsIdentity, _load_identity, server_context
 from protocol.envelope import Trust
 from protocol.manifest import Member
 from tests.making import MadeCertificate
@@ -31,15 +32,24 @@ def identity_of(made: MadeCertificate) -> TlsIdentity:
 
 @dataclass
 class Peer:
-    """A server that runs: where, and the first bytes of every connection that got through the handshake."""
+    """A server that runs: where, the heads of all requests, and the connections that got through the handshake."""
 
     port: int = 0
     heard: list[bytes] = field(default_factory=list)
     connections: int = 0
+    open: int = 0
+    most_open: int = 0
+    of: str = PEER
+    context: ssl.SSLContext | None = None
 
     def member(self, network: TestNetwork, host: str = "127.0.0.1") -> Member:
-        """Return the manifest's entry of PEER, but with this endpoint."""
-        return dataclasses.replace(network.manifest.members[PEER], endpoints=(f"https://{host}:{self.port}",))
+        """Return the manifest's entry of this city, but with this endpoint."""
+        return dataclasses.replace(network.manifest.members[self.of], endpoints=(f"https://{host}:{self.port}",))
+
+    def show(self, identity: TlsIdentity) -> None:
+        """Show another certificate from now on; open connections keep the one under which they were made."""
+        assert self.context is not None
+        _load_identity(self.context, identity)
 
 
 def http(head: str, body: bytes = b"", *, length: int | None = None) -> bytes:
@@ -58,6 +68,24 @@ def saying(answer: bytes) -> Talk:
     return talk
 
 
+def when(event: asyncio.Event, answer: bytes) -> Talk:
+    """Answer every request with these bytes, but not before the event."""
+
+    async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await event.wait()
+        writer.write(answer)
+        await writer.drain()
+
+    return talk
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds, at most ten seconds."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
 async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
     """Say nothing until the client gives up."""
     await reader.read()
@@ -65,14 +93,16 @@ async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) ->
 
 @asynccontextmanager
 async def peer(
-    network: TestNetwork, talk: Talk, *, identity: TlsIdentity | None = None, tls: bool = True
+    network: TestNetwork, talk: Talk, *, of: str = PEER, identity: TlsIdentity | None = None, tls: bool = True
 ) -> AsyncIterator[Peer]:
-    """Run a server of PEER (or one with another identity, or without TLS) that answers with `talk`."""
-    running = Peer()
+    """Run a server of a city (or one with another identity, or without TLS) that answers with `talk`."""
+    running = Peer(of=of)
     tasks: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         running.connections += 1
+        running.open += 1
+        running.most_open = max(running.open, running.most_open)
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
@@ -84,10 +114,12 @@ async def peer(
             pass
         finally:
             tasks.discard(task)
+            running.open -= 1
             writer.close()
 
-    context = server_context(identity or identity_of(network[PEER].tls), network.manifest) if tls else None
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context)
+    if tls:
+        running.context = server_context(identity or identity_of(network[of].tls), network.manifest)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=running.context)
     running.port = server.sockets[0].getsockname()[1]
     try:
         yield running
@@ -106,12 +138,14 @@ class Us:
     now: datetime = NOW
     identity: TlsIdentity | None = None
     max_answer_bytes: int = 100_000
+    seconds: float = 0.0
+    """what the clock of rests says"""
 
     def __post_init__(self) -> None:
         self.identity = self.identity or identity_of(self.network[ME].tls)
         self.clients = PeerClients(
             identity=lambda: self._identity, trust=lambda: self.trust, now=lambda: self.now,
-            max_answer_bytes=self.max_answer_bytes,
+            max_answer_bytes=self.max_answer_bytes, monotonic=lambda: self.seconds,
         )  # fmt: skip
 
     @property

@@ -1,0 +1,167 @@
+"""Every published figure: its name, what it means, its unit, and what it has to reach. The only such list.
+
+A name may hold alternatives in braces, as in a shell: `exchange_{bare,sqlite}_{1,16}_p50_ms` are four figures.
+`python -m bench.report` writes the tables of docs/performance.md and docs/operate/benchmarks.md from here.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Final
+
+RATIO: Final = "×"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure, or a family of one meaning; `floor` must be reached, `aim` is hoped for."""
+
+    name: str
+    meaning: str
+    unit: str
+    floor: float | None = None
+    aim: float | None = None
+    at_most: bool = False
+    """less is better: `floor` is the most that it may be"""
+
+    @property
+    def goal(self) -> str:
+        """Return the goal as text, empty when there is none."""
+        if self.floor is None:
+            return ""
+        text = f"{'≤' if self.at_most else '≥'} {self.floor:,g}"
+        return text if self.aim is None else f"{text}, aim {self.aim:,g}"
+
+    def verdict(self, value: float) -> str:
+        """Return whether a value is `missed`, `met` or `aim met`; empty when there is no goal."""
+        if self.floor is None:
+            return ""
+        if not self._reaches(value, self.floor):
+            return "missed"
+        return "aim met" if self.aim is not None and self._reaches(value, self.aim) else "met"
+
+    def _reaches(self, value: float, goal: float) -> bool:
+        return value <= goal if self.at_most else value >= goal
+
+
+def expand(name: str) -> list[str]:
+    """Return the names that a name with alternatives in braces stands for, in the order of reading."""
+    parts = [part.split(",") for part in re.split(r"[{}]", name)]
+    # Outside braces there is no comma: every second part is one word.
+    return ["".join(words) for words in product(*parts)]
+
+
+EXCHANGE: Final = (
+    Figure(
+        "exchange_postgresql_ratio", "full exchange ÷ bare mTLS echo, 16 connections, PostgreSQL", RATIO, 0.18, 0.25
+    ),
+    Figure("exchange_sqlite_ratio", "the same, SQLite `synchronous=FULL`", RATIO, 0.15, 0.22),
+    Figure("exchange_{sqlite,postgresql}_{1,64}_ratio", "the same at 1 and at 64 connections", RATIO),
+    Figure(
+        "exchange_naive_ratio", "full exchange ÷ naive server (FastAPI, PyJWT, commit each), SQLite, 16", RATIO, 2.2, 3
+    ),
+    Figure("exchange_naive_bare{,_1,_64}_ratio", "naive server ÷ bare mTLS echo", RATIO),
+    Figure(
+        "exchange_logged_postgresql_ratio", "full exchange ÷ the same path unlogged, PostgreSQL, 16", RATIO, 0.85, 0.95
+    ),
+    Figure("exchange_logged_sqlite_ratio", "the same, SQLite", RATIO, 0.7, 0.85),
+    Figure(
+        "exchange_workers_ratio",
+        "two worker processes ÷ one, PostgreSQL, client's processor time apart",
+        RATIO,
+        1.5,
+        1.8,
+    ),
+    Figure(
+        "overload_throughput_ratio", "throughput at twice the load that one process can serve ÷ its best", RATIO, 0.9
+    ),
+    Figure("overload_p99_ms", "p99 of the requests that are served at that load", "ms", 500, at_most=True),
+    Figure(
+        "exchange_{bare,sqlite,postgresql,naive}_{1,16,64}_per_second",
+        "answered requests at so many connections",
+        "req/s",
+    ),
+    Figure("exchange_{bare,sqlite,postgresql,naive}_{1,16,64}_p50_ms", "half of them took at most", "ms"),
+    Figure("exchange_{bare,sqlite,postgresql,naive}_{1,16,64}_p99_ms", "99 of 100 took at most", "ms"),
+    Figure("exchange_{bare,sqlite,postgresql,naive}_{1,16,64}_cpu_us", "server's processor time per request", "µs"),
+    Figure("exchange_unlogged_{sqlite,postgresql}_ratio", "the path without its log ÷ bare mTLS echo, 16", RATIO),
+    Figure("exchange_unlogged_{sqlite,postgresql}_16_per_second", "answered requests of that path", "req/s"),
+    Figure("exchange_unlogged_{sqlite,postgresql}_16_{p50,p99}_ms", "what half, and 99 of 100, took at most", "ms"),
+    Figure("exchange_unlogged_{sqlite,postgresql}_16_cpu_us", "its processor time per request", "µs"),
+)
+PEER_CLIENT: Final = (
+    Figure("outbound_16_ratio", "16 requests in flight to one peer ÷ one shared plain httpx client", RATIO, 5, 15),
+    Figure("outbound_1_ratio", "the same, one at a time", RATIO),
+)
+QUERY: Final = (
+    Figure("query_1_p50_ms", "one question to one live city, client included", "ms", 4, at_most=True),
+    Figure(
+        "query_15_ratio",
+        "network query of 15 live cities ÷ the same with one shared plain httpx client",
+        RATIO,
+        0.5,
+        0.25,
+        at_most=True,
+    ),
+    Figure("query_15_p50_ms", "network query of 15 live cities, until the last has answered", "ms"),
+    Figure("query_15_plain_p50_ms", "the same with one shared plain httpx client", "ms"),
+    Figure("query_15_over_1", "15 cities ÷ one", RATIO),
+)
+LOG: Final = (
+    Figure(
+        "log_verify_sqlite_per_second", "entries whose hashes are computed again and compared", "entries/s", 200_000
+    ),
+    Figure("log_verify_postgresql_per_second", "the same", "entries/s", 150_000),
+    Figure("log_append_{sqlite,postgresql}_per_second", "entries appended in groups, committed", "entries/s"),
+    Figure(
+        "log_append_group_of_1_{sqlite,postgresql}_per_second", "entries appended one by one, committed", "entries/s"
+    ),
+    Figure(
+        "log_checkpoint_{sqlite,postgresql}_per_second",
+        "entries covered by a checkpoint that is computed and signed",
+        "entries/s",
+    ),
+)
+GROWTH: Final = (
+    Figure(
+        "growth_{sqlite,postgresql}_ratio", "cost per exchange at 1 M log entries ÷ at 10 k", RATIO, 1.2, at_most=True
+    ),
+)
+FOOTPRINT: Final = (
+    Figure(
+        "serve_ready_seconds",
+        "from the start of the process to the line `ready`, self-test included",
+        "s",
+        2.5,
+        at_most=True,
+    ),
+    Figure("serve_rss_mib", "resident memory two seconds later", "MiB", 130, at_most=True),
+    Figure("network_16_ready_seconds", "16 nodes started together, until the last is ready", "s"),
+    Figure("network_16_rss_mib_per_node", "resident memory of each of them two seconds later, on average", "MiB"),
+    Figure(
+        "demo_3_first_answer_seconds",
+        "from `tongban demo` to the first answered query, interpreter included",
+        "s",
+        15,
+        at_most=True,
+    ),
+    Figure("demo_16_first_answer_seconds", "the same with 16 cities", "s", 75, at_most=True),
+)
+FAMILIES: Final[dict[str, tuple[Figure, ...]]] = {
+    "exchange": EXCHANGE,
+    "peer_client": PEER_CLIENT,
+    "query": QUERY,
+    "log": LOG,
+    "growth": GROWTH,
+    "footprint": FOOTPRINT,
+}
+"""By benchmark, in the order in which pages list them."""
+
+
+def figures_of(benchmark: str) -> dict[str, Figure]:
+    """Return the figures of a benchmark by name, families expanded.
+
+    Raises:
+        KeyError: there is no such benchmark.
+    """
+    return {name: replace(family, name=name) for family in FAMILIES[benchmark] for name in expand(family.name)}
