@@ -76,7 +76,8 @@ def _compare(made: Stage, options: Options, figures: Figures, tell: Tell, connec
     base, askers = open_forms(made, options, FORMS if connections == 16 else FORMS[:3])
     tell(f"{connections} connection(s): {options.rounds} rounds of bare, {', '.join(askers)}")
     variants: dict[str, Callable[[], float]] = {
-        name: (lambda asker=asker: asker.measure(connections)) for name, asker in askers.items()  # type: ignore[misc]
+        name: (lambda asker=asker: asker.measure(connections))
+        for name, asker in askers.items()  # type: ignore[misc]
     }
     for asker in askers.values():
         asker.measure(connections)
@@ -87,7 +88,9 @@ def _compare(made: Stage, options: Options, figures: Figures, tell: Tell, connec
     for name, asker in askers.items():
         report(figures, name, asker.slices, connections)
         suffix = "" if connections == 16 else f"_{connections}"
-        add_ratio(figures, f"exchange_{name}{suffix}_ratio", ratios(series, name), base.slices, asker.slices, connections)
+        add_ratio(
+            figures, f"exchange_{name}{suffix}_ratio", ratios(series, name), base.slices, asker.slices, connections
+        )
     if connections == 16:
         _compare_forms(figures, askers)
 

@@ -161,9 +161,7 @@ def run_slice(
     return uvloop.run(_slice(target, requests, connections, seconds, endless))
 
 
-async def _slice(
-    target: Target, requests: Sequence[bytes], connections: int, seconds: float, endless: bool
-) -> Slice:
+async def _slice(target: Target, requests: Sequence[bytes], connections: int, seconds: float, endless: bool) -> Slice:
     run, loop = _Run(requests, endless=endless), asyncio.get_running_loop()
     for _ in range(connections):
         _, lane = await loop.create_connection(

@@ -167,5 +167,7 @@ def table(figures: Figures) -> str:
             lines.append(f"{name:{width}}  void: {figures.void[name]}")
             continue
         first, _, third = quartiles(figures.runs[name])
-        lines.append(f"{name:{width}}  {value:>10g}  ({_rounded(first):g} … {_rounded(third):g}, {len(figures.runs[name])} runs)")
+        lines.append(
+            f"{name:{width}}  {value:>10g}  ({_rounded(first):g} … {_rounded(third):g}, {len(figures.runs[name])} runs)"
+        )
     return "\n".join(lines)

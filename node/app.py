@@ -38,11 +38,12 @@ from node.membership import service as membership
 from node.membership.catching_up import CatchUp
 from node.membership.keyring import KeyRing, open_keyring
 from node.membership.service import TrustKeeper, keep_trust
-from node.records.connectors.builtin import builtin_registry
+from node.records.connectors.builtin import builtin_ahead, builtin_registry
 from node.records.service import Registry, message_handlers
 from node.storage.encryption import Vault, open_vault
 from node.storage.engine import open_engine
-from node.storage.unit_of_work import Database, Transaction, Writer
+from node.storage.unit_of_work import Database, Transaction
+from node.storage.writer import Writer
 from node.transport.callers import ENDING, Callers
 from node.transport.client import PeerClients
 from node.transport.messages_route import messages_route
@@ -106,7 +107,7 @@ def open_node(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> N
         log=log,
         database=Database(engine, log.close_group),
         vault=vault,
-        registry=Registry(builtin_registry(vault), items, os.urandom, now),
+        registry=Registry(builtin_registry(vault), builtin_ahead(vault), items, os.urandom, now),
         items=items,
         passphrase=read_secret(passphrase).strip() if passphrase else None,
     )
