@@ -94,17 +94,19 @@ class Log:
             return
         written = [self._format(waiting.entry) for waiting in pending]
         first = store.extend_head(session, self.origin, len(written))
-        rows, openings = [], []
-        for offset, (data, opening, columns) in enumerate(written):
-            rows.append({"index": first + offset, "data": data, "leaf": leaf_hash(data), **columns})
+        rows, openings, places = [], [], []
+        for index, (data, opening, columns) in enumerate(written, start=first):
+            leaf = leaf_hash(data)
+            rows.append((index, data, leaf, *columns))
+            places.append(Place(self.origin, index, leaf))
             if opening is not None:
-                openings.append({"index": first + offset, "opening": opening})
+                openings.append((index, opening))
         store.insert_entries(session, rows, openings)
-        for waiting, row in zip(pending, rows, strict=True):
+        for waiting, place in zip(pending, places, strict=True):
             if waiting.then is not None:
-                waiting.then(session, Place(self.origin, row["index"], row["leaf"]))
+                waiting.then(session, place)
 
-    def _format(self, entry: Entry) -> tuple[bytes, bytes | None, dict[str, Any]]:
+    def _format(self, entry: Entry) -> tuple[bytes, bytes | None, tuple[Any, ...]]:
         members: dict[str, Any] = {"v": 1, "time": _instant(entry.time)}
         members |= {name: value for name in _TEXT if (value := getattr(entry, name)) is not None}
         if entry.actor is not None:
@@ -117,15 +119,8 @@ class Log:
         data = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
         if len(data) > ENTRY_MAX_BYTES:
             raise ValueError(f"an entry has at most {ENTRY_MAX_BYTES} bytes")
-        columns = {
-            "time": entry.time,
-            "kind": entry.kind,
-            "peer": entry.peer,
-            "jti": entry.jti,
-            "item": entry.item,
-            "actor": members.get("officer"),
-            "subject_index": index,
-        }
+        # in the order of the columns of `LogEntry`
+        columns = (entry.time, entry.kind, entry.peer, entry.jti, entry.item, members.get("officer"), index)
         return data, opening, columns
 
 

@@ -5,32 +5,37 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
 from node.audit.tables import LogCheckpoint, LogEntry, LogHead, LogOpening, LogTile
+from node.storage.prepared import Prepared, Row
 from protocol.log import HASH_BYTES
 
 BATCH = 2_000
 
 
+_GROW = Prepared(
+    update(LogHead)
+    .where(col(LogHead.origin) == bindparam("log"))
+    .values(size=col(LogHead.size) + bindparam("count"))
+    .returning(col(LogHead.size)),
+    "log",
+    "count",
+)
+_ADD_ENTRY, _ADD_OPENING = Prepared(insert(LogEntry)), Prepared(insert(LogOpening))
+
+
 def extend_head(session: Session, origin: str, count: int) -> int:
     """Lock the head, add `count`, and return the index of the first new entry."""
-    grow = (
-        update(LogHead)
-        .where(col(LogHead.origin) == origin)
-        .values(size=col(LogHead.size) + count)
-        .returning(col(LogHead.size))
-        .execution_options(synchronize_session=False)
-    )
-    size = session.execute(grow).scalar_one_or_none()
-    if size is None:
+    grown = _GROW.rows(session, origin, count)
+    if not grown:
         # The very first entry of this origin: two processes may both get here, and one of them waits for the other.
         with suppress(IntegrityError), session.begin_nested():
             session.execute(insert(LogHead).values(origin=origin, size=0))
-        size = session.execute(grow).scalar_one()
-    return int(size) - count
+        grown = _GROW.rows(session, origin, count)
+    return int(grown[0][0]) - count
 
 
 def lock_head(session: Session, origin: str) -> None:
@@ -38,11 +43,10 @@ def lock_head(session: Session, origin: str) -> None:
     session.execute(select(col(LogHead.size)).where(col(LogHead.origin) == origin).with_for_update())
 
 
-def insert_entries(session: Session, entries: Sequence[dict[str, Any]], openings: Sequence[dict[str, Any]]) -> None:
-    """Insert entries and the openings of those that have a subject."""
-    session.execute(insert(LogEntry), entries)
-    if openings:
-        session.execute(insert(LogOpening), openings)
+def insert_entries(session: Session, entries: Sequence[Row], openings: Sequence[Row]) -> None:
+    """Insert entries, values in the order of the columns, and the openings of those that have a subject."""
+    _ADD_ENTRY.many(session, entries)
+    _ADD_OPENING.many(session, openings)
 
 
 def size_of(session: Session, origin: str) -> int:
