@@ -151,7 +151,7 @@ def parse_claims(model: type[C], claims: dict[str, Any]) -> C:
 
 def describe_body(body: bytes, content_type: str = JSON_TYPE) -> BodyDigest:
     """Return the claim about a body."""
-    return BodyDigest(sha256=sha256(body), size=len(body), type=content_type)
+    return BodyDigest.model_construct(sha256=sha256(body), size=len(body), type=content_type)
 
 
 def format_claims(claims: Claims | ReplyClaims) -> bytes:

@@ -20,12 +20,15 @@ what waits in the session.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, Dialect, Insert, LargeBinary
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 from sqlmodel import Session
+
+from node.storage.engine import UtcDateTime
 
 ARRAYS_FROM: Final = 8
 """Rows from which PostgreSQL takes one statement with an array per column, rather than one statement per row."""
@@ -184,7 +187,11 @@ def _processors(processors: list[Processor | None]) -> tuple[tuple[int, Processo
 
 def _bind_processor(column: TypeEngine[Any], dialect: Dialect) -> Processor | None:
     # Both drivers take bytes as they are; SQLAlchemy wraps them for drivers that do not.
-    return None if isinstance(column, LargeBinary) else column.dialect_impl(dialect).bind_processor(dialect)
+    if isinstance(column, LargeBinary):
+        return None
+    process = column.dialect_impl(dialect).bind_processor(dialect)
+    # The rows of one exchange carry the same instant, whose text takes SQLAlchemy longer than SQLite the row.
+    return process and (lru_cache(maxsize=64)(process) if isinstance(column, UtcDateTime) else process)
 
 
 def _result_processor(column: TypeEngine[Any], dialect: Dialect) -> Processor | None:
