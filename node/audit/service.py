@@ -1,83 +1,64 @@
 """The log of this node: entries in the transaction of their cause, checkpoints, proofs (protocol §7).
 
-An entry is a UTF-8 JSON object of at most 4 KiB, hashed as the bytes that are stored::
-
-    {"v":1,"time":"2026-11-24T03:12:44.120Z","kind":"message","dir":"in","peer":"450400","jti":"019a…",
-     "msg":"record.query","request":"Yk0…","reply":"q7T…","status":200,"item":"PEN-LUMPSUM",
-     "case":"KS…","basis":"STATUTORY","officer":"o-7f3c","subject":"6mB…","salt":"3f…"}
-
-No personal data in the clear, ever: `subject` is HMAC-SHA-256(opening, `id_type:id_number`) with 32
-random bytes as opening, kept outside the log. Absent members are left out.
+What an entry says, and its bytes, are `entries`; how a stored log is verified is `verification`.
 """
 
-import hmac
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
-from typing import Any, Final
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlmodel import Session
 
 from node.audit import store
+from node.audit.entries import Entry, format_entry, subject_of
 from node.audit.tables import LogCheckpoint
+from node.audit.verification import Finding, Verification, Walk, entry_fault, read_back
 from node.failpoints import failpoint
 from node.storage.encryption import Vault
 from node.storage.unit_of_work import Database, Pending, Place, Transaction
-from protocol.checkpoints import Checkpoint, LogProof, format_checkpoint, format_proof, open_checkpoint
+from protocol.checkpoints import Checkpoint, LogProof, format_checkpoint, format_proof
 from protocol.errors import NotFound
+from protocol.growth import grow
 from protocol.log import (
     HASH_BYTES,
-    TILE_HEIGHT,
-    TILE_WIDTH,
     Frontier,
-    append,
-    completed_by,
-    leaf_hash,
     parse_tile_path,
     prove_inclusion,
     root_of,
     subtree_from_tiles,
     tile_width,
 )
-from protocol.notes import NoteInvalid, NoteKey, sign_note
+from protocol.notes import NoteKey, sign_note
 from protocol.suites import encode
 
-ENTRY_MAX_BYTES: Final = 4096
-SALT_BYTES: Final = 16
-OPENING_BYTES: Final = 32
+__all__ = [
+    "Entry",
+    "Finding",
+    "Log",
+    "LogDamaged",
+    "Verification",
+    "book_search",
+    "concerns",
+    "entries",
+    "entry",
+    "parse_frontier",
+    "prove",
+    "read_checkpoint",
+    "read_tile",
+    "sign_checkpoint",
+    "size",
+    "subject_of",
+    "verify",
+]
+
+PROGRESS_EVERY = 1_000
 
 
 class LogDamaged(RuntimeError):
     """What is stored is not what was committed; no checkpoint is signed until this is resolved."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What an entry says; `person` becomes `subject`, and never stands in the log."""
-
-    kind: str
-    dir: str
-    time: datetime
-    peer: str | None = None
-    jti: str | None = None
-    msg: str | None = None
-    request: str | None = None
-    reply: str | None = None
-    status: int | None = None
-    slug: str | None = None
-    item: str | None = None
-    case: str | None = None
-    basis: str | None = None
-    officer: str | None = None
-    """a pseudonym, as it travels"""
-    actor: str | None = None
-    """an account of this city: the log names it by its pseudonym only"""
-    person: tuple[str, str] | None = field(default=None, repr=False)
-
-
-_TEXT: Final = tuple(one.name for one in fields(Entry) if one.name not in ("time", "person"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,52 +73,25 @@ class Log:
         """Append the entries of a group, its lock taken last, and tell each work its place."""
         if not pending:
             return
-        written = [self._format(waiting.entry) for waiting in pending]
+        # The head's lock orders all writers: what can be done before it is done before it.
+        written = [format_entry(waiting.entry, self.vault, self.random) for waiting in pending]
         first = store.extend_head(session, self.origin, len(written))
-        rows, openings, places = [], [], []
-        for index, (data, opening, columns) in enumerate(written, start=first):
-            leaf = leaf_hash(data)
-            rows.append((index, data, leaf, *columns))
-            places.append(Place(self.origin, index, leaf))
-            if opening is not None:
-                openings.append((index, opening))
-        store.insert_entries(session, rows, openings)
-        for waiting, place in zip(pending, places, strict=True):
+        numbered = list(enumerate(written, first))
+        store.insert_entries(
+            session,
+            [(index, *one.columns) for index, one in numbered],
+            [(index, one.opening) for index, one in numbered if one.opening is not None],
+        )
+        for waiting, (index, one) in zip(pending, numbered, strict=True):
             if waiting.then is not None:
-                waiting.then(session, place)
-
-    def _format(self, entry: Entry) -> tuple[bytes, bytes | None, tuple[Any, ...]]:
-        members: dict[str, Any] = {"v": 1, "time": _instant(entry.time)}
-        members |= {name: value for name in _TEXT if (value := getattr(entry, name)) is not None}
-        if entry.actor is not None:
-            members["officer"] = self.vault.pseudonym(entry.actor)
-        opening, index = None, None
-        if entry.person is not None:
-            opening, index = self.random(OPENING_BYTES), self.vault.blind_index(*entry.person)
-            members["subject"] = subject_of(opening, *entry.person)
-        members["salt"] = self.random(SALT_BYTES).hex()
-        data = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
-        if len(data) > ENTRY_MAX_BYTES:
-            raise ValueError(f"an entry has at most {ENTRY_MAX_BYTES} bytes")
-        # in the order of the columns of `LogEntry`
-        columns = (entry.time, entry.kind, entry.peer, entry.jti, entry.item, members.get("officer"), index)
-        return data, opening, columns
-
-
-def subject_of(opening: bytes, id_type: str, id_number: str) -> str:
-    """Return an entry's `subject`: HMAC-SHA-256 under the opening, base64url."""
-    return encode(hmac.digest(opening, f"{id_type}:{id_number}".encode(), "sha256"))
-
-
-def _instant(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+                waiting.then(session, Place(self.origin, index, one.leaf))
 
 
 def sign_checkpoint(database: Database, log: Log, key: Ed25519PrivateKey, *, now: datetime) -> int | None:
     """Re-read what is new, recompute, sign, and return the size; None when nothing is new.
 
     Also None when another process has signed meanwhile: under the head's lock one of them keeps its
-    checkpoint. Cost: one hash per new entry. The holder of the worker lease calls this.
+    checkpoint. Cost: two hashes per new entry. The holder of the worker lease calls this.
 
     Raises:
         LogDamaged: a stored entry does not hash to its leaf, or an entry is missing.
@@ -172,25 +126,17 @@ def sign_checkpoint(database: Database, log: Log, key: Ed25519PrivateKey, *, now
 
 def _recompute(session: Session, frontier: Frontier, size: int) -> tuple[Frontier, dict[tuple[int, int], bytes]]:
     grown: dict[tuple[int, int], bytes] = {}
-    for index, data, leaf in store.entries_from(session, frontier.size, size):
-        if index != frontier.size or leaf_hash(data) != leaf:
-            raise LogDamaged(f"entry {frontier.size} does not read back as it was committed")
-        for level, place, subtree in _tile_hashes(frontier, leaf):
-            tile = (level, place // TILE_WIDTH)
-            grown[tile] = grown.get(tile, b"") + subtree
-        frontier = append(frontier, leaf)
+    for rows in store.entries_from(session, frontier.size, size):
+        if not read_back(frontier.size, rows):
+            faulty = next(index for index, row in enumerate(rows, frontier.size) if entry_fault(index, *row))
+            raise LogDamaged(f"entry {faulty} does not read back as it was committed")
+        growth = grow(frontier, [leaf for _, _, leaf in rows])
+        for level, number, _, hashes in growth.tile_hashes():
+            grown[level, number] = grown.get((level, number), b"") + b"".join(hashes)
+        frontier = growth.after
     if frontier.size != size:
         raise LogDamaged(f"entry {frontier.size} is missing")
     return frontier, grown
-
-
-def _tile_hashes(frontier: Frontier, leaf: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Yield (tile level, place in that level, hash) of the subtrees of 256**level entries that `leaf` completes."""
-    if (frontier.size + 1) % TILE_WIDTH:
-        return
-    for height, subtree in enumerate(completed_by(frontier, leaf)):
-        if height and height % TILE_HEIGHT == 0:
-            yield height // TILE_HEIGHT, frontier.size >> height, subtree
 
 
 def parse_frontier(size: int, stored: bytes) -> Frontier:
@@ -239,32 +185,6 @@ def prove(session: Session, log: Log, index: int) -> str:
     return format_proof(LogProof(index, prove_inclusion(index, newest.size, reader), newest.note))
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What is not as it must be: the first entry that is not proven, what was expected, what was found."""
-
-    index: int
-    expected: str
-    found: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What `verify` proved, and the first thing that it could not."""
-
-    origin: str
-    entries: int
-    checkpoints: int
-    root: str
-    signed_size: int
-    finding: Finding | None
-
-    @property
-    def ok(self) -> bool:
-        """Say whether everything was as it must be."""
-        return self.finding is None
-
-
 def verify(
     session: Session, log: Log, key: NoteKey, *, progress: Callable[[int], None] = lambda done: None
 ) -> Verification:
@@ -272,71 +192,40 @@ def verify(
 
     Proves that the entries are those that the checkpoints were signed over, in that order, none missing
     and none changed; entries after the newest checkpoint are proven only to be numbered without a gap.
-    Cost: one hash per entry, one signature per checkpoint. `progress` gets the number of entries done.
+    What others append and sign meanwhile is left for the next time.
+    Cost: two hashes per entry, one signature per checkpoint. `progress` gets the number of entries done.
     """
     # 1 every entry: numbered without gap, leaf as stored  2 below the newest checkpoint: tiles
     # 3 at each checkpoint: signature, origin, root        4 the head counts what is there
-    frontier, signed, checked, signed_size = Frontier(), store.checkpoints(session, log.origin), 0, 0
-    newest, upcoming = store.newest_checkpoint(session, log.origin), next(signed, None)
+    newest = store.newest_checkpoint(session, log.origin)
     covered, size = newest.size if newest else 0, store.size_of(session, log.origin)
-    finding: Finding | None = None
-    for index, data, leaf in store.entries_from(session, 0, size):
-        finding = _entry_fault(frontier.size, index, data, leaf)  # 1
-        if finding is None and index < covered:
-            finding = _tile_fault(session, log, frontier, leaf)  # 2
+    signed = store.checkpoints(session, log.origin, up_to=covered)
+    walk = Walk(log.origin, key, covered, lambda *tile: store.tile(session, log.origin, *tile))
+    finding, upcoming = None, next(signed, None)
+    for rows in store.entries_from(session, 0, size):
+        due, done = list[LogCheckpoint](), walk.frontier.size
+        while upcoming is not None and done < upcoming.size <= done + len(rows):
+            due.append(upcoming)
+            upcoming = next(signed, None)
+        finding = walk.take(rows, due)  # 1 2 3
+        for thousand in range(done // PROGRESS_EVERY + 1, walk.frontier.size // PROGRESS_EVERY + 1):
+            progress(thousand * PROGRESS_EVERY)
         if finding is not None:
             break
-        frontier = append(frontier, leaf)
-        if frontier.size % 1000 == 0:
-            progress(frontier.size)
-        if upcoming is not None and upcoming.size == frontier.size:  # 3
-            finding = _checkpoint_fault(upcoming, frontier, key, log.origin, signed_size)
-            if finding is not None:
-                break
-            checked, signed_size, upcoming = checked + 1, upcoming.size, next(signed, None)
-    if finding is None:  # 4
-        finding = _end_fault(session, frontier.size, size, upcoming)
-    return Verification(log.origin, frontier.size, checked, encode(root_of(frontier)), signed_size, finding)
+    if finding is None:
+        finding = _end_fault(session, log, walk.frontier.size, size, upcoming)  # 4
+    root = encode(root_of(walk.frontier))
+    return Verification(log.origin, walk.frontier.size, walk.checked, root, walk.signed_size, finding)
 
 
-def _entry_fault(expected: int, index: int, data: bytes, leaf: bytes) -> Finding | None:
-    if index != expected:
-        return Finding(expected, f"entry {expected}", f"entry {index}")
-    actual = leaf_hash(data)
-    return None if actual == leaf else Finding(index, f"leaf {encode(leaf)}", f"leaf {encode(actual)}")
-
-
-def _tile_fault(session: Session, log: Log, frontier: Frontier, leaf: bytes) -> Finding | None:
-    for level, place, subtree in _tile_hashes(frontier, leaf):
-        number, column = divmod(place, TILE_WIDTH)
-        stored = store.tile(session, log.origin, level, number, column + 1)[column * HASH_BYTES :]
-        if stored != subtree:
-            first, where = place * TILE_WIDTH**level, f"hash {column} of tile {level}/{number}"
-            found = f"{encode(subtree)} from entries {first} to {frontier.size}"
-            return Finding(first, f"{where}: {encode(stored) or 'nothing'}", found)
-    return None
-
-
-def _checkpoint_fault(row: LogCheckpoint, frontier: Frontier, key: NoteKey, origin: str, proven: int) -> Finding | None:
-    try:
-        signed = open_checkpoint(row.note, key).checkpoint
-    except NoteInvalid as fault:
-        return Finding(proven, f"a checkpoint of size {row.size} signed by this log", str(fault))
-    if (signed.origin, signed.size) != (origin, row.size):
-        return Finding(proven, f"a checkpoint of {origin} at {row.size}", f"one of {signed.origin} at {signed.size}")
-    if signed.root == root_of(frontier):
-        return None
-    found = f"root {encode(root_of(frontier))} with entries {proven} to {row.size - 1}"
-    return Finding(proven, f"root {encode(signed.root)} at {signed.size}", found)
-
-
-def _end_fault(session: Session, found: int, size: int, upcoming: LogCheckpoint | None) -> Finding | None:
+def _end_fault(session: Session, log: Log, found: int, size: int, upcoming: LogCheckpoint | None) -> Finding | None:
     if found != size:
         return Finding(found, f"{size} entries", f"{found} entries")
     if upcoming is not None:
         return Finding(found, f"a signed log of {upcoming.size} entries", f"{found} entries")
-    if store.entry_at(session, size) is not None:
-        return Finding(size, f"{size} entries", f"an entry {size} beyond the head")
+    beyond = store.beyond_head(session, log.origin)
+    if beyond is not None:
+        return Finding(beyond, f"{size} entries", f"an entry {beyond} beyond the head")
     return None
 
 

@@ -3,27 +3,37 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import LargeBinary, bindparam, cast, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
 from node.audit.tables import LogCheckpoint, LogEntry, LogHead, LogOpening, LogTile
-from node.storage.prepared import Prepared, Row
+from node.storage.prepared import Prepared
 from protocol.log import HASH_BYTES
 
-BATCH = 2_000
-
+BATCH = 2_048
+"""Rows that are read at once: some 2 MB of entries, 8 MB at most."""
 
 _GROW = Prepared(
     update(LogHead)
-    .where(col(LogHead.origin) == bindparam("log"))
+    .where(col(LogHead.origin) == bindparam("origin"))
     .values(size=col(LogHead.size) + bindparam("count"))
     .returning(col(LogHead.size)),
-    "log",
+    "origin",
     "count",
 )
-_ADD_ENTRY, _ADD_OPENING = Prepared(insert(LogEntry)), Prepared(insert(LogOpening))
+_ADD_ENTRIES = Prepared(insert(LogEntry))
+_ADD_OPENINGS = Prepared(insert(LogOpening))
+# Data that somebody has changed by hand may be text for SQLite, which is to be found, not stumbled over.
+_ENTRIES = Prepared(
+    select(col(LogEntry.index), cast(col(LogEntry.data), LargeBinary), cast(col(LogEntry.leaf), LargeBinary))
+    .where(col(LogEntry.index) >= bindparam("start"), col(LogEntry.index) < bindparam("stop"))
+    .order_by(col(LogEntry.index)),
+    "start",
+    "stop",
+)
 
 
 def extend_head(session: Session, origin: str, count: int) -> int:
@@ -42,10 +52,10 @@ def lock_head(session: Session, origin: str) -> None:
     session.execute(select(col(LogHead.size)).where(col(LogHead.origin) == origin).with_for_update())
 
 
-def insert_entries(session: Session, entries: Sequence[Row], openings: Sequence[Row]) -> None:
-    """Insert entries, values in the order of the columns, and the openings of those that have a subject."""
-    _ADD_ENTRY.many(session, entries)
-    _ADD_OPENING.many(session, openings)
+def insert_entries(session: Session, entries: Sequence[tuple[Any, ...]], openings: Sequence[tuple[int, bytes]]) -> None:
+    """Insert entries, each with all columns of `LogEntry` in their order, and the openings of those with a subject."""
+    _ADD_ENTRIES.many(session, entries)
+    _ADD_OPENINGS.many(session, openings)
 
 
 def size_of(session: Session, origin: str) -> int:
@@ -63,17 +73,20 @@ def opening_of(session: Session, index: int) -> bytes | None:
     return session.execute(select(col(LogOpening.opening)).where(col(LogOpening.index) == index)).scalar_one_or_none()
 
 
-def entries_from(session: Session, start: int, end: int) -> Iterator[tuple[int, bytes, bytes]]:
-    """Yield (index, data, leaf) in order from `start` up to, not including, `end`, in bounded memory."""
-    while start < end:
-        stop = min(start + BATCH, end)
-        rows = session.execute(
-            select(col(LogEntry.index), col(LogEntry.data), col(LogEntry.leaf))
-            .where(col(LogEntry.index) >= start, col(LogEntry.index) < stop)
-            .order_by(col(LogEntry.index))
-        ).all()
-        yield from ((index, data, leaf) for index, data, leaf in rows)
-        start = stop
+def entries_from(session: Session, start: int, end: int) -> Iterator[list[tuple[int, bytes, bytes]]]:
+    """Yield (index, data, leaf) in order from `start` up to, not including, `end`, some at a time: bounded memory."""
+    for first in range(start, end, BATCH):
+        yield _ENTRIES.rows(session, first, min(first + BATCH, end))
+
+
+def beyond_head(session: Session, origin: str) -> int | None:
+    """Return the index of the first entry that the head does not count: none, whoever appends meanwhile."""
+    # One statement, so that both are seen at one moment.
+    counted = func.coalesce(select(col(LogHead.size)).where(col(LogHead.origin) == origin).scalar_subquery(), 0)
+    first: int | None = session.execute(
+        select(func.min(col(LogEntry.index))).where(col(LogEntry.index) >= counted)
+    ).scalar_one()
+    return first
 
 
 def leaves(session: Session, start: int, count: int) -> bytes:
@@ -125,13 +138,14 @@ def newest_checkpoint(session: Session, origin: str) -> LogCheckpoint | None:
     return session.execute(newest).scalar_one_or_none()
 
 
-def checkpoints(session: Session, origin: str) -> Iterator[LogCheckpoint]:
-    """Yield all checkpoints, the smallest first, in bounded memory."""
+def checkpoints(session: Session, origin: str, *, up_to: int) -> Iterator[LogCheckpoint]:
+    """Yield all checkpoints of at most that size, the smallest first, in bounded memory."""
     above = -1
     while True:
         page = (
             select(LogCheckpoint)
-            .where(col(LogCheckpoint.origin) == origin, col(LogCheckpoint.size) > above)
+            .where(col(LogCheckpoint.origin) == origin)
+            .where(col(LogCheckpoint.size) > above, col(LogCheckpoint.size) <= up_to)
             .order_by(col(LogCheckpoint.size))
             .limit(BATCH)
         )

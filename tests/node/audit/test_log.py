@@ -287,10 +287,8 @@ SIZE = 70_000
 
 @pytest.fixture
 def big(small_node: Database) -> Big:
-    rows = [
-        {"index": index, "data": b"%d" % index, "leaf": leaf_hash(b"%d" % index), "time": NOW, "kind": "message"}
-        for index in range(SIZE)
-    ]
+    nothing = (None,) * 5
+    rows = [(index, b"%d" % index, leaf_hash(b"%d" % index), NOW, "message", *nothing) for index in range(SIZE)]
 
     def fill(transaction: Transaction) -> None:
         store.extend_head(transaction.session, ORIGIN, SIZE)
