@@ -115,12 +115,7 @@ def parse_json(data: bytes) -> dict[str, Any]:
     if data.startswith(b"\xef\xbb\xbf"):
         raise Malformed("a byte-order mark is not JSON")
     try:
-        value = json.loads(
-            data.decode("utf-8", "strict"),
-            object_pairs_hook=_without_duplicates,
-            parse_constant=_refuse_number,
-            parse_float=_refuse_number,
-        )
+        value = _STRICT.decode(data.decode("utf-8", "strict"))
         if b"\\u" in data:  # only an escape makes half a surrogate pair, which has no UTF-8 form
             json.dumps(value, ensure_ascii=False).encode()
     except (UnicodeDecodeError, RecursionError, ValueError):
@@ -139,6 +134,11 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_number(text: str) -> Any:
     raise ValueError("not an integer")
+
+
+_STRICT: Final = json.JSONDecoder(
+    object_pairs_hook=_without_duplicates, parse_constant=_refuse_number, parse_float=_refuse_number
+)
 
 
 def parse_statement(text: bytes) -> Statement:

@@ -32,10 +32,10 @@ from protocol.claims import (
     REFUSAL,
     VERSION,
     Answered,
-    LogPlace,
     ReplyClaims,
     describe_body,
     format_claims,
+    format_outcome,
     sha256,
 )
 from protocol.envelope import (
@@ -111,6 +111,15 @@ class Pipeline:
 
         `fault` is what transport found wrong with the request (step 1: sizes, header, time).
         """
+        if not self.limits.enter():
+            refusal = Busy("this node has as many messages in work as it can answer in time", retry_after_seconds=1)
+            return await self._refuse(refusal, raw, certificate)
+        try:
+            return await self._receive(raw, certificate, fault)
+        finally:
+            self.limits.leave()
+
+    async def _receive(self, raw: RawMessage, certificate: Certificate, fault: Refusal | None) -> Sealed:
         try:
             failpoint("receive.before_verify")
             message = await self._verify(raw, certificate, fault)
@@ -210,23 +219,19 @@ class Pipeline:
         return _Executed(stored, body_type, status, payload)
 
     def _payload(self, message: Message, answer: Answer, place: Place, *, now: datetime) -> bytes:
-        # Every value is our own or was validated with the question, so nothing is validated again.
         claims = message.claims
-        return format_claims(
-            ReplyClaims.model_construct(
-                net=claims.net,
-                ver=VERSION,
-                iss=claims.aud,
-                aud=claims.iss,
-                iat=int(now.timestamp()),
-                jti=self.new_id(),
-                msg=REPLY_OF[claims.msg],
-                man=self.trust().manifest.label,
-                re=Answered.model_construct(jti=claims.jti, sha256=message.digest),
-                status=answer.status,
-                log=LogPlace.model_construct(origin=place.origin, index=place.index, leaf=encode(place.leaf)),
-                body=describe_body(answer.body),
-            )
+        return format_outcome(
+            claims,
+            message.digest,
+            iat=int(now.timestamp()),
+            jti=self.new_id(),
+            msg=REPLY_OF[claims.msg],
+            man=self.trust().manifest.label,
+            status=answer.status,
+            origin=place.origin,
+            index=place.index,
+            leaf=encode(place.leaf),
+            body=answer.body,
         )
 
     def _row(

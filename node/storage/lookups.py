@@ -42,7 +42,7 @@ class Lookup:
                 session, [list(one) for one in zip(*keys, strict=True)]
             )
         else:
-            found = [row for key in keys for row in self._one.rows(session, *key)]
+            found = self._one.each(session, keys)
         return {row[: self._key]: row[self._key :] for row in found}
 
     def _joined(self, dialect: Dialect) -> Statement:

@@ -130,6 +130,25 @@ class Prepared:
         compiled = self._for(connection.dialect)
         return _rows(connection, compiled, compiled.bound(values))
 
+    def each(self, session: Session, values: Sequence[Row]) -> list[Row]:
+        """Run the statement once for each of these values and return the rows of all answers.
+
+        Raises:
+            DBAPIError: as `session.execute` does.
+        """
+        connection = session.connection()
+        compiled = self._for(connection.dialect)
+        found: list[Row] = []
+        try:
+            cursor = connection.connection.cursor(**compiled.cursor_options)
+            for one in values:
+                cursor.execute(compiled.text, compiled.bound(one))
+                found += cursor.fetchall()
+            cursor.close()
+        except connection.dialect.loaded_dbapi.Error as fault:
+            raise _as_sqlalchemys(connection, compiled.text, fault) from fault
+        return [compiled.loaded(row) for row in found] if compiled.loading else found
+
     def _for(self, dialect: Dialect) -> _Compiled:
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
