@@ -110,6 +110,10 @@ class Stage:
         self.forms[name] = home
         return home
 
+    def form_of(self, database: str, name: str) -> Path:
+        """Return another form on a copy of that database: `sqlite` or `postgresql`."""
+        return self.form(f"{name}_sqlite") if database == "sqlite" else self.copy(database, f"{name}_postgresql")
+
     def copy(self, name: str, new: str) -> Path:
         """Return another form with a copy of that form's PostgreSQL database; no server may run on it."""
         if self.postgresql is None:
@@ -205,6 +209,11 @@ def _make(root: Path, options: Options, tell: Tell, server: PostgreSql | None) -
     import_people(asked.home, opening)
     made.forms["sqlite"] = asked.home
     return made
+
+
+def opening_at(home: Path) -> Opening:
+    """Return what may be opened of a city's directory."""
+    return Opening(Terminal(lang="en")).at(home)
 
 
 def _at(city: DemoCity, home: Path) -> DemoCity:
