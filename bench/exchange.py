@@ -6,7 +6,7 @@ Slices alternate: bare, SQLite, bare, PostgreSQL, bare, …; a ratio is a slice 
 """
 
 import statistics
-from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from bench import overload, steps, workers
@@ -33,10 +33,7 @@ def run(options: Options, figures: Figures, tell: Tell) -> None:
 def _compare(made: Stage, options: Options, figures: Figures, tell: Tell, connections: int) -> None:
     base, askers = open_forms(made, options, FORMS if connections == 16 else FORMS[:3])
     tell(f"{connections} connection(s): {options.rounds} rounds of bare, {', '.join(askers)}")
-    variants: dict[str, Callable[[], float]] = {
-        name: (lambda asker=asker: asker.measure(connections))
-        for name, asker in askers.items()  # type: ignore[misc]
-    }
+    variants = {name: partial(asker.measure, connections) for name, asker in askers.items()}
     for asker in askers.values():
         asker.measure(connections)
         asker.slices.clear()

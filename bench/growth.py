@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +48,7 @@ def _compare(made: Stage, database: str, options: Options, figures: Figures, tel
     askers = [Asker(name, made.serve(home), made, options) for name, home in (("small", small), ("large", large))]
     for asker in askers:
         asker.measure(CONNECTIONS)
-    base, other = (lambda asker=asker: asker.measure(CONNECTIONS) for asker in askers)
+    base, other = (partial(asker.measure, CONNECTIONS) for asker in askers)
     tell(f"{database}: {options.rounds} rounds")
     series = alternate(base, {"large": other}, options.rounds)
     made.stop()
@@ -62,7 +63,7 @@ def fill(home: Path, count: int) -> None:
     start = datetime.now(UTC) - timedelta(days=365)
     for first in range(0, count, GROUP):
         numbers = range(first, min(first + GROUP, count))
-        node.database.write(lambda transaction, numbers=numbers: _exchanges(transaction, numbers, start, count))
+        node.database.write(partial(_exchanges, numbers=numbers, start=start, count=count))
     node.database.engine.dispose()
 
 

@@ -17,7 +17,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +79,9 @@ def quartiles(runs: Sequence[float]) -> tuple[float, float, float]:
     return first, middle, third
 
 
-def alternate(baseline: Callable[[], float], variants: dict[str, Callable[[], float]], rounds: int) -> dict[str, Any]:
+def alternate(
+    baseline: Callable[[], float], variants: Mapping[str, Callable[[], float]], rounds: int
+) -> dict[str, Any]:
     """Run slices by turns: baseline, variant, baseline, next variant, …, baseline.
 
     Returns ``{"": [rates of the baseline], name: [(position, rate), …]}``: a variant's slice at position p lies

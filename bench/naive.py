@@ -97,7 +97,7 @@ class Naive:
         entry = Entry(
             kind="message", dir="in", time=utc_now(), peer=claims.iss, jti=claims.jti, msg=claims.msg,
             request=sha256(token.encode()), reply=sha256(body), status=200, item=claims.why.item,
-            case=claims.why.case, basis=claims.why.basis, officer=claims.who and claims.who.officer,
+            case=claims.why.case, basis=claims.why.basis, officer=claims.who.officer if claims.who else None,
             person=(subject.id_type, subject.id_number),
         )  # fmt: skip
         places: list[Place] = []
