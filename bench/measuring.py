@@ -29,6 +29,8 @@ ROUNDS: Final = 8
 PEOPLE: Final = 340_000
 SEED: Final = 20241210
 Tell = Callable[[str], None]
+Measure = Callable[[], float]
+"""Runs one slice and returns its rate."""
 
 
 @dataclass(frozen=True, slots=True)

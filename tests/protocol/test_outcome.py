@@ -26,7 +26,7 @@ JTI = "019abcde-0000-7000-8000-0123456789ab"
     digest=DIGEST,
     leaf=DIGEST,
     index=st.integers(0, 2**60 - 1),
-    iat=st.integers(0, 2**40 - 1),
+    iat=st.integers(0, 2**40 - 2),
     status=st.integers(200, 299),
     body=st.binary(max_size=200),
 )
