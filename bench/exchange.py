@@ -6,62 +6,17 @@ Slices alternate: bare, SQLite, bare, PostgreSQL, bare, …; a ratio is a slice 
 """
 
 import statistics
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
-from bench.load import CLIENT_BUSY, SERVER_BUSY, Slice, Target, run_slice
+from bench import overload, steps, workers
+from bench.asking import Asker, Echo
+from bench.load import CLIENT_BUSY, SERVER_BUSY, Slice
 from bench.measuring import Figures, Options, Tell, alternate, main, on_cores, ratios
 from bench.stage import CLIENT_CORE, Stage, stage
 
 CONNECTIONS: Final = (16, 1, 64)
-FORMS: Final = ("sqlite", "postgresql", "naive", "unlogged_sqlite", "unlogged_postgresql")
-FIRST_RATE: Final = 3_000
-"""Questions signed for a second of the first slice; later ones follow what the server answered."""
-
-
-@dataclass(slots=True)
-class Asker:
-    """Asks one form of the asked city, slice by slice, and keeps what was seen."""
-
-    name: str
-    target: Target
-    stage: Stage
-    options: Options
-    rate: float = FIRST_RATE
-    slices: list[Slice] = field(default_factory=list)
-
-    def measure(self, connections: int) -> float:
-        """Return the answered requests per second of one slice of new questions."""
-        count = int(self.rate * self.options.seconds * 1.4) + 4 * connections
-        seen = run_slice(
-            self.target, self.stage.questions(count), connections=connections, seconds=self.options.seconds
-        )
-        if set(seen.statuses) != {200}:
-            raise RuntimeError(f"{self.name}: {seen.statuses} {seen.answers[0][:600]!r}")
-        self.rate = seen.rate
-        self.slices.append(seen)
-        return seen.rate
-
-
-@dataclass(slots=True)
-class Echo:
-    """The baseline: the same requests as the last questions, over and over, for it does not read them."""
-
-    target: Target
-    stage: Stage
-    options: Options
-    requests: list[bytes] = field(default_factory=list)
-    slices: list[Slice] = field(default_factory=list)
-
-    def measure(self, connections: int) -> float:
-        """Return the answered requests per second of one slice."""
-        self.requests = self.requests or self.stage.questions(500)
-        seen = run_slice(
-            self.target, self.requests, connections=connections, seconds=self.options.seconds, endless=True
-        )
-        self.slices.append(seen)
-        return seen.rate
+FORMS: Final = ("sqlite", "postgresql", "naive", "ceiling", "unlogged_sqlite", "unlogged_postgresql")
 
 
 def run(options: Options, figures: Figures, tell: Tell) -> None:
@@ -70,14 +25,15 @@ def run(options: Options, figures: Figures, tell: Tell) -> None:
         make_forms(made)
         for connections in CONNECTIONS:
             _compare(made, options, figures, tell, connections)
+        overload.measure(made, options, figures, tell)
+        workers.measure(made, options, figures, tell)
+        figures.tables["steps"] = steps.measure(made)
 
 
 def _compare(made: Stage, options: Options, figures: Figures, tell: Tell, connections: int) -> None:
     base, askers = open_forms(made, options, FORMS if connections == 16 else FORMS[:3])
     tell(f"{connections} connection(s): {options.rounds} rounds of bare, {', '.join(askers)}")
-    variants: dict[str, Callable[[], float]] = {
-        name: (lambda asker=asker: asker.measure(connections)) for name, asker in askers.items()  # type: ignore[misc]
-    }
+    variants = {name: partial(asker.measure, connections) for name, asker in askers.items()}
     for asker in askers.values():
         asker.measure(connections)
         asker.slices.clear()
@@ -87,7 +43,9 @@ def _compare(made: Stage, options: Options, figures: Figures, tell: Tell, connec
     for name, asker in askers.items():
         report(figures, name, asker.slices, connections)
         suffix = "" if connections == 16 else f"_{connections}"
-        add_ratio(figures, f"exchange_{name}{suffix}_ratio", ratios(series, name), base.slices, asker.slices, connections)
+        add_ratio(
+            figures, f"exchange_{name}{suffix}_ratio", ratios(series, name), base.slices, asker.slices, connections
+        )
     if connections == 16:
         _compare_forms(figures, askers)
 
@@ -107,7 +65,7 @@ def open_forms(made: Stage, options: Options, names: tuple[str, ...]) -> tuple[E
 
 def make_forms(made: Stage) -> None:
     """Make every form beside the two that the stage brings, before any server writes."""
-    for name in ("bare", "naive", "unlogged_sqlite"):
+    for name in ("bare", "naive", "ceiling", "unlogged_sqlite"):
         made.form(name)
     if made.postgresql is not None:
         made.copy("postgresql", "unlogged_postgresql")
@@ -143,6 +101,8 @@ def add_ratio(
 def _compare_forms(figures: Figures, askers: dict[str, Asker]) -> None:
     pairs = {
         "exchange_over_naive_ratio": ("sqlite", "naive"),
+        "exchange_sqlite_of_ceiling_ratio": ("sqlite", "ceiling"),
+        "exchange_postgresql_of_ceiling_ratio": ("postgresql", "ceiling"),
         "exchange_logged_sqlite_ratio": ("sqlite", "unlogged_sqlite"),
         "exchange_logged_postgresql_ratio": ("postgresql", "unlogged_postgresql"),
     }

@@ -20,6 +20,7 @@ from bench.measuring import processor_seconds
 SERVER_BUSY: Final = 0.9
 """At 16 and 64 connections the server's core is at least this busy in the baseline, or the client was the limit."""
 CLIENT_BUSY: Final = 0.7
+BUSY: Final = b"503"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,13 @@ class _Lane(asyncio.Protocol):
             self._held = data
             return
         self._held, self.last = b"", data
-        self._run.answered(data[9:12], time.perf_counter() - self._sent_at)
-        self.send()
+        status = data[9:12]
+        self._run.answered(status, time.perf_counter() - self._sent_at)
+        if status == BUSY:
+            # As a peer does that was told `Retry-After: 1`.
+            asyncio.get_running_loop().call_later(1.0, self.send)
+        else:
+            self.send()
 
 
 def _length(data: bytes, head: int) -> int:
@@ -133,7 +139,8 @@ class _Run:
         return self._requests[place % len(self._requests)]
 
     def answered(self, status: bytes, seconds: float) -> None:
-        self.taken.append(seconds)
+        if status != BUSY:
+            self.taken.append(seconds)
         self.statuses[status] = self.statuses.get(status, 0) + 1
 
     def rest(self, _lane: _Lane) -> None:
@@ -161,9 +168,7 @@ def run_slice(
     return uvloop.run(_slice(target, requests, connections, seconds, endless))
 
 
-async def _slice(
-    target: Target, requests: Sequence[bytes], connections: int, seconds: float, endless: bool
-) -> Slice:
+async def _slice(target: Target, requests: Sequence[bytes], connections: int, seconds: float, endless: bool) -> Slice:
     run, loop = _Run(requests, endless=endless), asyncio.get_running_loop()
     for _ in range(connections):
         _, lane = await loop.create_connection(

@@ -17,7 +17,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,8 @@ ROUNDS: Final = 8
 PEOPLE: Final = 340_000
 SEED: Final = 20241210
 Tell = Callable[[str], None]
+Measure = Callable[[], float]
+"""Runs one slice and returns its rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,9 @@ def quartiles(runs: Sequence[float]) -> tuple[float, float, float]:
     return first, middle, third
 
 
-def alternate(baseline: Callable[[], float], variants: dict[str, Callable[[], float]], rounds: int) -> dict[str, Any]:
+def alternate(
+    baseline: Callable[[], float], variants: Mapping[str, Callable[[], float]], rounds: int
+) -> dict[str, Any]:
     """Run slices by turns: baseline, variant, baseline, next variant, …, baseline.
 
     Returns ``{"": [rates of the baseline], name: [(position, rate), …]}``: a variant's slice at position p lies
@@ -167,5 +171,7 @@ def table(figures: Figures) -> str:
             lines.append(f"{name:{width}}  void: {figures.void[name]}")
             continue
         first, _, third = quartiles(figures.runs[name])
-        lines.append(f"{name:{width}}  {value:>10g}  ({_rounded(first):g} … {_rounded(third):g}, {len(figures.runs[name])} runs)")
+        lines.append(
+            f"{name:{width}}  {value:>10g}  ({_rounded(first):g} … {_rounded(third):g}, {len(figures.runs[name])} runs)"
+        )
     return "\n".join(lines)

@@ -19,11 +19,12 @@ from node.audit.service import Entry
 from node.exchange.tables import Received
 from node.membership import service as membership
 from node.membership.keyring import read_keys
-from node.records import store
 from node.records.service import instant, new_salt
+from node.records.store import ANY_PEER
+from node.records.tables import ReleaseRuleRow
 from node.storage.encryption import shard_key
 from node.storage.engine import WRITING
-from node.storage.unit_of_work import Pending, Place
+from node.storage.unit_of_work import Pending, Place, Transaction
 from protocol.certificates import Purpose
 from protocol.claims import (
     MESSAGE_TYP,
@@ -38,7 +39,7 @@ from protocol.claims import (
 )
 from protocol.envelope import active_member
 from protocol.identifiers import parse_person_id
-from protocol.messages import RecordAnswer, RecordQuery, format_body
+from protocol.messages import RecordAnswer, RecordKind, RecordQuery, format_body
 from protocol.policy import ReleaseRule, check_purpose, decide
 from protocol.suites import encode
 
@@ -81,10 +82,8 @@ class Naive:
         check_purpose(claims.why, self.node.items)
         subject = query.subject
         parse_person_id(subject.id_type, subject.id_number, today=utc_now().date())
-        fields = store.release_rule(session, claims.iss, claims.why.item, query.record.value)
-        rule = fields and ReleaseRule(claims.iss, claims.why.item, query.record, frozenset(fields.split(",")))
-        decision = decide(rule or None, query.record, query.fields)
-        found = self.node.registry.connector(_Reading(session), subject, query.record)  # type: ignore[arg-type]
+        decision = decide(self.rule(session, claims, query.record), query.record, query.fields)
+        found = self.node.registry.connector(Transaction(session), subject, query.record)
         lines = found and [{name: line.get(name) for name in decision.released} for line in found.lines]
         body = format_body(
             RecordAnswer(
@@ -97,12 +96,21 @@ class Naive:
         )
         entry = Entry(
             kind="message", dir="in", time=utc_now(), peer=claims.iss, jti=claims.jti, msg=claims.msg,
-            request=sha256(token.encode()), reply=sha256(body), status=200, item=claims.why.item, case=claims.why.case,
-            basis=claims.why.basis, officer=claims.who and claims.who.officer, person=(subject.id_type, subject.id_number),
+            request=sha256(token.encode()), reply=sha256(body), status=200, item=claims.why.item,
+            case=claims.why.case, basis=claims.why.basis, officer=claims.who.officer if claims.who else None,
+            person=(subject.id_type, subject.id_number),
         )  # fmt: skip
         places: list[Place] = []
         self.node.log.close_group(session, [Pending(entry, lambda _session, place: places.append(place))])
         return self.keep(session, token, claims, body, places[0])
+
+    def rule(self, session: Session, claims: Claims, kind: RecordKind) -> ReleaseRule | None:
+        """Return the rule for this peer, else for any."""
+        for peer in (claims.iss, ANY_PEER):
+            row = session.get(ReleaseRuleRow, (peer, claims.why and claims.why.item, kind.value))
+            if row is not None:
+                return ReleaseRule(claims.iss, row.item, kind, frozenset(row.fields.split(",")))
+        return None
 
     def keep(self, session: Session, token: str, claims: Claims, body: bytes, place: Place) -> ReplyClaims:
         """Store the exchange and return the claims of its reply."""
@@ -131,13 +139,6 @@ class Naive:
         return jwt.encode(claims, self.keys.message.key, "ES256", headers={"typ": REPLY_TYP, "x5t#S256": name})
 
 
-class _Reading:
-    """What a connector needs of a transaction."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-
-
 def naive_app(node: Node) -> FastAPI:
     """Return the application."""
     app, naive = FastAPI(), Naive(node)
@@ -152,5 +153,3 @@ def naive_app(node: Node) -> FastAPI:
         return Response(naive.body, media_type="application/json", headers={"tongban-message": naive.sign(reply)})
 
     return app
-
-

@@ -1,5 +1,6 @@
 """The servers that the exchange is compared with: `python -m bench.servers KIND --home DIR --peer HOST:PORT`.
 
+    ceiling    bare, and one signature verified and one made per message: what the cryptography leaves
     bare       uvicorn (httptools, uvloop) over mutual TLS: an ASGI function sends the body back as JSON
     unlogged   our whole path, but the log is not extended: no entry is formatted, hashed or inserted
     naive      FastAPI, PyJWT and a commit for each message (`bench/naive.py`)
@@ -30,6 +31,8 @@ from node.serving import Serving, open_ports, serve
 from node.storage.unit_of_work import Database, Pending, Place
 from node.terminal import Terminal
 from node.transport.tls import server_context
+from protocol.envelope import seal_reply
+from protocol.suites import parse_statement, verify
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -72,6 +75,23 @@ def bare(opening: Opening, listener: socket.socket) -> None:
     run_uvicorn(echo, opening, listener)
 
 
+def ceiling(opening: Opening, listener: socket.socket) -> None:
+    """Serve `echo` after verifying the statement's signature; the answer carries a signature of ours."""
+    node = opening.node()
+    keys = read_keys(node.settings.dirs.certs, node.passphrase, node.member)
+    with node.database.reading() as session:
+        known = membership.read_trust(session, node.member).certificates
+
+    async def checked(scope: Any, receive: Any, send: Any) -> None:
+        text = next(value for name, value in scope["headers"] if name == b"tongban-message")
+        statement = parse_statement(text)
+        verify(statement, known[statement.certificate].public_key)
+        seal_reply(text[:600], keys.message)
+        await echo(scope, receive, send)
+
+    run_uvicorn(checked, opening, listener)
+
+
 def naive(opening: Opening, listener: socket.socket) -> None:
     """Serve the naive application."""
     run_uvicorn(naive_app(opening.node()), opening, listener)
@@ -97,7 +117,12 @@ def unlogged(opening: Opening, listener: socket.socket) -> None:
     uvloop.run(run())
 
 
-KINDS: dict[str, Callable[[Opening, socket.socket], None]] = {"bare": bare, "naive": naive, "unlogged": unlogged}
+KINDS: dict[str, Callable[[Opening, socket.socket], None]] = {
+    "bare": bare,
+    "ceiling": ceiling,
+    "naive": naive,
+    "unlogged": unlogged,
+}
 
 
 def main() -> None:

@@ -110,13 +110,18 @@ class Stage:
         self.forms[name] = home
         return home
 
+    def form_of(self, database: str, name: str) -> Path:
+        """Return another form on a copy of that database: `sqlite` or `postgresql`."""
+        return self.form(f"{name}_sqlite") if database == "sqlite" else self.copy(database, f"{name}_postgresql")
+
     def copy(self, name: str, new: str) -> Path:
         """Return another form with a copy of that form's PostgreSQL database; no server may run on it."""
         if self.postgresql is None:
             raise RuntimeError("no PostgreSQL")
         source = self.databases[name].rpartition("/")[2]
         # What filled the database keeps its connections in a pool until this process ends.
-        self.postgresql.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{source}'")
+        ours = f"WHERE datname = '{source}'"
+        self.postgresql.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity {ours}")  # noqa: S608
         self.postgresql.execute(f"CREATE DATABASE {source}_{new} TEMPLATE {source}")
         self.databases[new] = self.postgresql.url(f"{source}_{new}")
         return self.form(new, self.databases[new])
@@ -204,6 +209,11 @@ def _make(root: Path, options: Options, tell: Tell, server: PostgreSql | None) -
     import_people(asked.home, opening)
     made.forms["sqlite"] = asked.home
     return made
+
+
+def opening_at(home: Path) -> Opening:
+    """Return what may be opened of a city's directory."""
+    return Opening(Terminal(lang="en")).at(home)
 
 
 def _at(city: DemoCity, home: Path) -> DemoCity:

@@ -38,11 +38,12 @@ from node.membership import service as membership
 from node.membership.catching_up import CatchUp
 from node.membership.keyring import KeyRing, open_keyring
 from node.membership.service import TrustKeeper, keep_trust
-from node.records.connectors.builtin import builtin_registry
+from node.records.connectors.builtin import builtin_ahead, builtin_registry
 from node.records.service import Registry, message_handlers
 from node.storage.encryption import Vault, open_vault
 from node.storage.engine import open_engine
-from node.storage.unit_of_work import Database, Transaction, Writer
+from node.storage.unit_of_work import Database, Transaction
+from node.storage.writer import Writer
 from node.transport.callers import ENDING, Callers
 from node.transport.client import PeerClients
 from node.transport.messages_route import messages_route
@@ -54,6 +55,7 @@ from protocol.errors import Internal, InvalidBody, NotFound, Refusal, format_pro
 SOFTWARE: Final = "tongban/0.1.0"
 MIB: Final = 1024 * 1024
 FIRST_EPOCH: Final = 1
+MESSAGES: Final = "/v1/messages"
 
 logger = structlog.get_logger("node")
 
@@ -106,7 +108,7 @@ def open_node(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> N
         log=log,
         database=Database(engine, log.close_group),
         vault=vault,
-        registry=Registry(builtin_registry(vault), items, os.urandom, now),
+        registry=Registry(builtin_registry(vault), builtin_ahead(vault), items, os.urandom, now),
         items=items,
         passphrase=read_secret(passphrase).strip() if passphrase else None,
     )
@@ -257,13 +259,24 @@ def disk_room(directory: Path, reserve_bytes: int) -> Callable[[], bool]:
     return has_room
 
 
-def peer_app(running: Running, patience: Patience) -> FastAPI:
+class _PeerApp:
+    """The peer port: messages go straight to their endpoint, everything else to FastAPI's routes."""
+
+    def __init__(self, messages: Any, others: FastAPI) -> None:
+        self._messages, self._others = messages, others
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        is_message = scope["path"] == MESSAGES and scope["method"] == "POST"
+        await (self._messages if is_message else self._others)(scope, receive, send)
+
+
+def peer_app(running: Running, patience: Patience) -> _PeerApp:
     """Return the application of the peer port."""
     app = _bare_app()
     keeper = running.keeper
     limit = message_limit(running.node, keeper)
     endpoint = messages_route(running.pipeline.receive, max_body_bytes=limit, body_seconds=patience.body_seconds)
-    app.router.routes.insert(0, Route("/v1/messages", _Asgi(endpoint), methods=["POST"]))
+    app.router.routes.insert(0, Route(MESSAGES, _Asgi(endpoint), methods=["POST"]))
     callers = Callers(trust=lambda: keeper.current, now=running.now)
     door = membership_peer.MembershipDoor(
         database=running.node.database,
@@ -275,7 +288,7 @@ def peer_app(running: Running, patience: Patience) -> FastAPI:
     )
     app.include_router(membership_peer.router(door))
     app.include_router(audit_peer.router(audit_peer.LogDoor(running.node.database, running.node.log, callers)))
-    return app
+    return _PeerApp(endpoint, app)
 
 
 class _Asgi:

@@ -19,6 +19,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import date
+from operator import mul
 from typing import Literal, NewType
 
 MemberId = NewType("MemberId", str)
@@ -117,7 +118,9 @@ def parse_person_id(id_type: str, text: str, *, today: date) -> PersonId:
 
 def person_check_character(first17: str) -> str:
     """Return the check character for 17 digits (GB 11643, ISO 7064 MOD 11-2)."""
-    return _PERSON_CHECKS[sum(int(digit) * weight for digit, weight in zip(first17, _PERSON_WEIGHTS, strict=True)) % 11]
+    if len(first17) != 17:
+        raise ValueError("17 digits are expected")
+    return _PERSON_CHECKS[sum(map(mul, map(int, first17), _PERSON_WEIGHTS)) % 11]
 
 
 def lookup_form_of_old_number(text: str) -> str:

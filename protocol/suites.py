@@ -12,11 +12,11 @@ A statement's header, as it travels (base64url of)::
 A new suite (Ed25519, ML-DSA-65, SM2-SM3) is a row in `SUITES` and a vector file.
 """
 
-import base64
 import binascii
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
@@ -29,6 +29,13 @@ STATEMENT_MAX_BYTES: Final = 6 * 1024
 HEADER_NAMES: Final = frozenset({"alg", "typ", "x5t#S256"})
 DIGEST_LENGTH: Final = 43
 """Characters of a SHA-256 digest in base64url without padding."""
+
+_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_LAST: Final = {2: _ALPHABET[::16], 3: _ALPHABET[::4]}
+"""Last characters of a text with so many characters over a multiple of four."""
+_PADDING: Final = {0: b"", 2: b"==", 3: b"="}
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
+_FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
 
 PublicKey = EllipticCurvePublicKey
 PrivateKey = EllipticCurvePrivateKey
@@ -83,7 +90,7 @@ class Statement:
 
 def encode(data: bytes) -> str:
     """Return base64url without padding (RFC 7515 §2)."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    return binascii.b2a_base64(data, newline=False).translate(_TO_URL).rstrip(b"=").decode()
 
 
 def decode(text: bytes) -> bytes:
@@ -92,15 +99,11 @@ def decode(text: bytes) -> bytes:
     Raises:
         Malformed: anything else, so that one value has exactly one text.
     """
-    if len(text) % 4 == 1 or b"=" in text or b"+" in text or b"/" in text:
+    over = len(text) % 4
+    # Of the last character, the bits that do not belong to a byte are zero.
+    if over == 1 or text.translate(None, _ALPHABET) or (over and text[-1:] not in _LAST[over]):
         raise Malformed("not canonical base64url")
-    try:
-        data = base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except binascii.Error:
-        raise Malformed("not canonical base64url") from None
-    if base64.urlsafe_b64encode(data).rstrip(b"=") != text:
-        raise Malformed("not canonical base64url")
-    return data
+    return binascii.a2b_base64(text.translate(_FROM_URL) + _PADDING[over])
 
 
 def parse_json(data: bytes) -> dict[str, Any]:
@@ -112,12 +115,7 @@ def parse_json(data: bytes) -> dict[str, Any]:
     if data.startswith(b"\xef\xbb\xbf"):
         raise Malformed("a byte-order mark is not JSON")
     try:
-        value = json.loads(
-            data.decode("utf-8", "strict"),
-            object_pairs_hook=_without_duplicates,
-            parse_constant=_refuse_number,
-            parse_float=_refuse_number,
-        )
+        value = _STRICT.decode(data.decode("utf-8", "strict"))
         if b"\\u" in data:  # only an escape makes half a surrogate pair, which has no UTF-8 form
             json.dumps(value, ensure_ascii=False).encode()
     except (UnicodeDecodeError, RecursionError, ValueError):
@@ -138,6 +136,11 @@ def _refuse_number(text: str) -> Any:
     raise ValueError("not an integer")
 
 
+_STRICT: Final = json.JSONDecoder(
+    object_pairs_hook=_without_duplicates, parse_constant=_refuse_number, parse_float=_refuse_number
+)
+
+
 def parse_statement(text: bytes) -> Statement:
     """Return what `text` says, unverified (protocol §5.1 step 1).
 
@@ -150,19 +153,26 @@ def parse_statement(text: bytes) -> Statement:
     parts = text.split(b".")
     if len(parts) != 3:
         raise Malformed("a statement has exactly three parts")
-    header = parse_json(decode(parts[0]))
+    typ, algorithm, certificate = _parse_header(parts[0])
+    return Statement(
+        text=text,
+        typ=typ,
+        algorithm=algorithm,
+        certificate=certificate,
+        claims=parse_json(decode(parts[1])),
+        signature=decode(parts[2]),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _parse_header(text: bytes) -> tuple[str, str, str]:
+    """Return typ, alg and x5t#S256; a header depends on the certificate only, so few texts come again and again."""
+    header = parse_json(decode(text))
     if header.keys() != HEADER_NAMES or not all(type(value) is str for value in header.values()):
         raise Malformed("the header holds exactly alg, typ and x5t#S256")
     if len(decode(header["x5t#S256"].encode())) != 32:
         raise Malformed("x5t#S256 is a SHA-256 digest")
-    return Statement(
-        text=text,
-        typ=header["typ"],
-        algorithm=header["alg"],
-        certificate=header["x5t#S256"],
-        claims=parse_json(decode(parts[1])),
-        signature=decode(parts[2]),
-    )
+    return header["typ"], header["alg"], header["x5t#S256"]
 
 
 def verify(statement: Statement, key: PublicKey) -> None:
@@ -191,6 +201,11 @@ def sign(payload: bytes, *, typ: str, certificate: str, key: PrivateKey) -> byte
         key: the private key to that certificate. Cost: one signature, about 30 µs for ES256.
     """
     suite = suite_of(key)
-    header = json.dumps({"alg": suite.name, "typ": typ, "x5t#S256": certificate}, separators=(",", ":"))
-    signing_input = f"{encode(header.encode())}.{encode(payload)}".encode()
+    signing_input = f"{_format_header(suite.name, typ, certificate)}.{encode(payload)}".encode()
     return signing_input + b"." + encode(suite.sign(signing_input, key)).encode()
+
+
+@lru_cache(maxsize=64)
+def _format_header(algorithm: str, typ: str, certificate: str) -> str:
+    header = {"alg": algorithm, "typ": typ, "x5t#S256": certificate}
+    return encode(json.dumps(header, separators=(",", ":")).encode())

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
-from node.exchange.service import Answer, Handler
-from node.storage.unit_of_work import Transaction
+from node.exchange.service import Answer, Handler, ReadingHandler
+from node.storage.unit_of_work import Reading
 from protocol.claims import VERSION
 from protocol.envelope import Message
 from protocol.messages import Body, Pong, format_body
@@ -16,7 +16,7 @@ CHINA: Final = timezone(timedelta(hours=8))
 def handlers(*, software: str, manifest_version: Callable[[], int], now: Callable[[], datetime]) -> dict[str, Handler]:
     """Return the handlers by message type."""
 
-    def pong(_transaction: Transaction, _message: Message, _body: Body) -> Answer:
+    def pong(_reading: Reading, _message: Message, _body: Body) -> Answer:
         answer = Pong(
             software=software,
             versions=[VERSION],
@@ -25,4 +25,4 @@ def handlers(*, software: str, manifest_version: Callable[[], int], now: Callabl
         )
         return Answer(body=format_body(answer))
 
-    return {"ping": pong}
+    return {"ping": ReadingHandler(lambda _message, _body: (), pong)}

@@ -12,17 +12,18 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from node.audit.service import Entry
 from node.exchange import store
 from node.exchange.limits import PeerLimits
-from node.exchange.service import Answer, Handler, Learning
+from node.exchange.service import Answer, Handler, Learning, ReadingHandler
 from node.failpoints import failpoint
 from node.storage.encryption import Vault
-from node.storage.unit_of_work import Place, Transaction, Writer
+from node.storage.unit_of_work import Place, Reading, Transaction
+from node.storage.writer import Writer
 from node.transport.callers import ENDING
 from protocol.certificates import Certificate, Purpose
 from protocol.claims import (
@@ -31,10 +32,10 @@ from protocol.claims import (
     REFUSAL,
     VERSION,
     Answered,
-    LogPlace,
     ReplyClaims,
     describe_body,
     format_claims,
+    format_outcome,
     sha256,
 )
 from protocol.envelope import (
@@ -59,7 +60,7 @@ from protocol.errors import (
     format_problem,
 )
 from protocol.manifest import Status
-from protocol.messages import QUERIES, REPLY_OF, REQUESTS, parse_body
+from protocol.messages import QUERIES, REPLY_OF, REQUESTS, Body, parse_body
 from protocol.suites import encode
 
 REPLAY_BODY_GRACE: Final = timedelta(seconds=300)
@@ -110,10 +111,19 @@ class Pipeline:
 
         `fault` is what transport found wrong with the request (step 1: sizes, header, time).
         """
+        if not self.limits.enter():
+            refusal = Busy("this node has as many messages in work as it can answer in time", retry_after_seconds=1)
+            return await self._refuse(refusal, raw, certificate)
+        try:
+            return await self._receive(raw, certificate, fault)
+        finally:
+            self.limits.leave()
+
+    async def _receive(self, raw: RawMessage, certificate: Certificate, fault: Refusal | None) -> Sealed:
         try:
             failpoint("receive.before_verify")
             message = await self._verify(raw, certificate, fault)
-            executed = await self.writer.submit(lambda transaction: self._execute(transaction, message))
+            executed = await self._commit(message)
             failpoint("receive.before_sign")
             statement = self._sign(executed.payload)
             failpoint("receive.before_reply")
@@ -165,62 +175,74 @@ class Pipeline:
             return unseal(raw, self.trust(), peer=peer, now=self.now())
         return await self._unseal(raw, peer, caught_up=True)
 
-    def _execute(self, transaction: Transaction, message: Message) -> _Executed:
+    async def _commit(self, message: Message) -> _Executed:
+        """Run steps 8-11 as one work of the writer; those of questions share their look-ups with others."""
+        claims = message.claims
+        handler, body = self.handlers.get(claims.msg), _body_of(message)
+        if not isinstance(handler, ReadingHandler):
+            return await self.writer.submit(lambda transaction: self._execute(transaction, message, body))
+        ahead = [(store.RECEIVED, store.received_key(claims.iss, claims.jti))]
+        if isinstance(body, Body):
+            ahead += handler.ahead(message, body)
+        return await self.writer.read(lambda reading: self._execute(reading, message, body), ahead)
+
+    def _execute(self, reading: Reading, message: Message, parsed: Body | Refusal) -> _Executed:
         # 8 seen before?  9 type and body  10 policy, in the handler  11 effect, replay row, entry, payload
         failpoint("receive.before_effect")
         claims = message.claims
-        seen = store.received(transaction.session, claims.iss, claims.jti)  # 8
+        key = store.received_key(claims.iss, claims.jti)
+        seen = reading.find(store.RECEIVED, key)  # 8
         if seen is not None:
-            digest, payload, body, body_type, status = seen
-            if digest != message.digest:
-                raise ReplayConflict("this number was used for another text")
-            stored = self.vault.decrypt(body, _context(claims.iss, claims.jti)) if body is not None else b""
-            return _Executed(stored, body_type, status, payload)
-        parsed = parse_body(REQUESTS, claims.msg, message.body)  # 9
-        answer = self.handlers[claims.msg](transaction, message, parsed)  # 10
+            return self._seen(message, *seen)
+        if isinstance(parsed, Refusal):  # 9
+            raise parsed
+        reading.claim(key)
+        answer = _handled(self.handlers[claims.msg], reading, message, parsed)  # 10
         executed = _Executed(answer.body, JSON_TYPE, answer.status)  # 11
 
-        def placed(_session: object, place: Place) -> None:
-            executed.payload = self._payload(message, answer, place)
-            store.insert_received(transaction.session, self._row(message, executed))
+        now = self.now()
 
-        transaction.append(_entry_of(message, answer, now=self.now()), placed)
+        def placed(_session: object, place: Place) -> None:
+            executed.payload = self._payload(message, answer, place, now=now)
+            reading.add(store.ADD_RECEIVED, self._row(key, message, executed, now=now))
+
+        reading.append(_entry_of(message, answer, now=now), placed)
         return executed
 
-    def _payload(self, message: Message, answer: Answer, place: Place) -> bytes:
-        trust, claims = self.trust(), message.claims
-        return format_claims(
-            ReplyClaims(
-                net=claims.net,
-                ver=VERSION,
-                iss=claims.aud,
-                aud=claims.iss,
-                iat=int(self.now().timestamp()),
-                jti=self.new_id(),
-                msg=REPLY_OF[claims.msg],
-                man=trust.manifest.label,
-                re=Answered(jti=claims.jti, sha256=message.digest),
-                status=answer.status,
-                log=LogPlace(origin=place.origin, index=place.index, leaf=encode(place.leaf)),
-                body=describe_body(answer.body),
-            )
+    def _seen(
+        self, message: Message, digest: str, payload: bytes, body: bytes | None, body_type: str, status: int
+    ) -> _Executed:
+        claims = message.claims
+        if digest != message.digest:
+            raise ReplayConflict("this number was used for another text")
+        stored = self.vault.decrypt(body, _context(claims.iss, claims.jti)) if body is not None else b""
+        return _Executed(stored, body_type, status, payload)
+
+    def _payload(self, message: Message, answer: Answer, place: Place, *, now: datetime) -> bytes:
+        claims = message.claims
+        return format_outcome(
+            claims,
+            message.digest,
+            iat=int(now.timestamp()),
+            jti=self.new_id(),
+            msg=REPLY_OF[claims.msg],
+            man=self.trust().manifest.label,
+            status=answer.status,
+            origin=place.origin,
+            index=place.index,
+            leaf=encode(place.leaf),
+            body=answer.body,
         )
 
-    def _row(self, message: Message, executed: _Executed) -> dict[str, object]:
+    def _row(
+        self, key: tuple[int, str, str], message: Message, executed: _Executed, *, now: datetime
+    ) -> tuple[Any, ...]:
+        # in the order of the columns of `Received`
         claims = message.claims
+        body = self.vault.encrypt(executed.body, _context(claims.iss, claims.jti))
         ends = datetime.fromtimestamp(claims.exp, UTC) + REPLAY_BODY_GRACE if claims.msg in QUERIES else None
-        return {
-            "iss": claims.iss,
-            "jti": claims.jti,
-            "digest": message.digest,
-            "statement": message.statement,
-            "payload": executed.payload,
-            "body": self.vault.encrypt(executed.body, _context(claims.iss, claims.jti)),
-            "body_type": executed.body_type,
-            "status": executed.status,
-            "received_at": self.now(),
-            "body_until": ends,
-        }
+        sealed = (message.digest, message.statement, executed.payload, body, executed.body_type, executed.status)
+        return (*key, *sealed, now, ends)
 
     async def _refuse(self, refusal: Refusal, raw: RawMessage, certificate: Certificate, *, trace: str = "") -> Sealed:
         trace = trace or self._trace()
@@ -291,6 +313,22 @@ def _is_members(certificate: Certificate, trust: Trust, now: datetime) -> bool:
     except Refusal:
         return True  # ended, revoked, or its CRL is stale: that member's certificate all the same
     return True
+
+
+def _body_of(message: Message) -> Body | Refusal:
+    """Return the body by its type (step 9), or what is wrong with it: a number used before is told first."""
+    try:
+        return parse_body(REQUESTS, message.claims.msg, message.body)
+    except Refusal as refusal:
+        return refusal
+
+
+def _handled(handler: Handler, reading: Reading, message: Message, body: Body) -> Answer:
+    if isinstance(handler, ReadingHandler):
+        return handler.answer(reading, message, body)
+    if not isinstance(reading, Transaction):
+        raise TypeError("only a reading handler runs without a session")
+    return handler(reading, message, body)
 
 
 def _context(iss: str, jti: str) -> bytes:

@@ -15,7 +15,7 @@ import structlog
 from node.audit.service import Entry
 from node.exchange import store
 from node.failpoints import failpoint
-from node.storage.unit_of_work import Transaction
+from node.storage.unit_of_work import Ahead, Reading, Transaction
 from node.transport.client import NoAnswer, PeerClients
 from protocol.claims import JSON_TYPE, REFUSAL, VERSION, Claims, Who, Why, describe_body, sha256
 from protocol.envelope import (
@@ -49,7 +49,17 @@ class Answer:
     person: tuple[str, str] | None = field(default=None, repr=False)
 
 
-Handler = Callable[[Transaction, Message, Body], Answer]
+@dataclass(frozen=True, slots=True)
+class ReadingHandler:
+    """Steps 10 and 11 of a message type that only asks; many of them share their look-ups (`unit_of_work`)."""
+
+    ahead: Callable[[Message, Body], Ahead]
+    """what the answer will look up"""
+    answer: Callable[[Reading, Message, Body], Answer]
+    """raises a `Refusal`, or returns the answer"""
+
+
+Handler = Callable[[Transaction, Message, Body], Answer] | ReadingHandler
 """Steps 10 and 11 of one message type: raises a `Refusal`, or has its effect through the transaction."""
 
 

@@ -3,30 +3,23 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, update
 from sqlmodel import Session, col
 
 from node.exchange.tables import Received, Sent
 from node.storage.encryption import shard_key
+from node.storage.lookups import Lookup
+from node.storage.prepared import Prepared
+
+RECEIVED = Lookup(Received, ("shard_key", "iss", "jti"), ("digest", "payload", "body", "body_type", "status"))
+"""A message seen before."""
+ADD_RECEIVED = Prepared(insert(Received))
+"""The replay row; a second one with this sender and number is a unique violation."""
 
 
-def received(session: Session, iss: str, jti: str) -> tuple[str, bytes, bytes | None, str, int] | None:
-    """Return (digest, payload, encrypted body, body type, status) of a message seen before."""
-    found = session.execute(
-        select(
-            col(Received.digest),
-            col(Received.payload),
-            col(Received.body),
-            col(Received.body_type),
-            col(Received.status),
-        ).where(col(Received.shard_key) == shard_key(jti), col(Received.iss) == iss, col(Received.jti) == jti)
-    ).one_or_none()
-    return found and (found[0], found[1], found[2], found[3], found[4])
-
-
-def insert_received(session: Session, row: dict[str, Any]) -> None:
-    """Insert the replay row; a second one with this sender and number is a unique violation."""
-    session.execute(insert(Received), [{"shard_key": shard_key(row["jti"]), **row}])
+def received_key(iss: str, jti: str) -> tuple[int, str, str]:
+    """Return the key of `RECEIVED`."""
+    return shard_key(jti), iss, jti
 
 
 def insert_sent(session: Session, row: dict[str, Any]) -> None:

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from node.membership import service
 from node.membership.service import TrustKeeper
-from node.storage.unit_of_work import Transaction, Writer
+from node.storage.unit_of_work import Transaction
+from node.storage.writer import Writer
 from node.transport.client import READING, NoAnswer, PeerAnswer, PeerClients
 from protocol.errors import Busy, Refusal, UnknownCertificate
 from protocol.manifest import MANIFEST_MAX_BYTES, ManifestRefused, Member, Status

@@ -10,7 +10,8 @@ from fastapi.responses import JSONResponse
 
 from node.membership import service
 from node.membership.service import TrustKeeper
-from node.storage.unit_of_work import Database, Writer
+from node.storage.unit_of_work import Database
+from node.storage.writer import Writer
 from node.transport.callers import Callers, read_body
 from protocol.certificates import MAX_CRL_BYTES
 from protocol.manifest import Member

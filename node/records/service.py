@@ -15,11 +15,11 @@ from typing import Any, Final
 from sqlmodel import Session
 
 from node.audit.service import Entry
-from node.exchange.service import Answer, Answered, Asking, Handler, Question, RefusedByPeer
+from node.exchange.service import Answer, Answered, Asking, Handler, Question, ReadingHandler, RefusedByPeer
 from node.records import store
-from node.records.connectors import Connector
+from node.records.connectors import AheadOf, Connector
 from node.storage.encryption import Vault
-from node.storage.unit_of_work import Transaction
+from node.storage.unit_of_work import Ahead, Reading, Transaction
 from node.transport.client import NoAnswer
 from protocol.claims import Who, Why, sha256
 from protocol.envelope import Message
@@ -47,6 +47,7 @@ class Registry:
     """What answering needs, as values."""
 
     connector: Connector
+    ahead: AheadOf
     items: Collection[str]
     random: Callable[[int], bytes]
     now: Callable[[], datetime]
@@ -55,15 +56,21 @@ class Registry:
 def message_handlers(registry: Registry) -> dict[str, Handler]:
     """Return the handlers of this room's messages, by type."""
 
-    def record_query(transaction: Transaction, message: Message, body: Body) -> Answer:
+    def ahead(message: Message, body: Body) -> Ahead:
+        if not isinstance(body, RecordQuery) or message.claims.why is None:
+            return ()
+        rules = _rule_keys(message.claims.iss, message.claims.why.item, body.record)
+        return [*((store.RULE, key) for key in rules), *registry.ahead(body.subject, body.record)]
+
+    def answer(reading: Reading, message: Message, body: Body) -> Answer:
         if not isinstance(body, RecordQuery):
             raise InvalidBody("a record query is expected")
-        return answer_query(registry, transaction, message, body)
+        return answer_query(registry, reading, message, body)
 
-    return {"record.query": record_query}
+    return {"record.query": ReadingHandler(ahead, answer)}
 
 
-def answer_query(registry: Registry, transaction: Transaction, message: Message, query: RecordQuery) -> Answer:
+def answer_query(registry: Registry, reading: Reading, message: Message, query: RecordQuery) -> Answer:
     """Answer a peer's `record.query` (protocol §5.1 steps 10 and 11, §6).
 
     Raises:
@@ -74,9 +81,9 @@ def answer_query(registry: Registry, transaction: Transaction, message: Message,
         raise InvalidBody("a record query has a purpose")
     person = _person(query.subject, registry.now())
     check_purpose(message.claims.why, registry.items)  # 10
-    rule = _rule(transaction.session, message.claims.iss, message.claims.why.item, query.record)
+    rule = _rule(reading, message.claims.iss, message.claims.why.item, query.record)
     decision = decide(rule, query.record, query.fields)
-    found = registry.connector(transaction, query.subject, query.record)  # 11
+    found = registry.connector(reading, query.subject, query.record)  # 11
     lines = None
     if found is not None:
         lines = [_cut(line, decision.released) for line in found.lines if _touches(line, query.period)]
@@ -104,11 +111,17 @@ def _person(subject: Subject, now: datetime) -> tuple[str, str]:
     return subject.id_type, subject.id_number
 
 
-def _rule(session: Session, peer: str, item: str, record: RecordKind) -> ReleaseRule | None:
-    fields = store.release_rule(session, peer, item, record.value)
-    if fields is None:
-        return None
-    return ReleaseRule(peer=peer, item=item, record=record, fields=frozenset(fields.split(",")))
+def _rule(reading: Reading, peer: str, item: str, record: RecordKind) -> ReleaseRule | None:
+    """Return the rule for this peer, else the one for any; read with every group, so it is never an old one."""
+    for key in _rule_keys(peer, item, record):
+        row = reading.find(store.RULE, key)
+        if row is not None:
+            return ReleaseRule(peer=peer, item=item, record=record, fields=frozenset(row[0].split(",")))
+    return None
+
+
+def _rule_keys(peer: str, item: str, record: RecordKind) -> list[tuple[str, str, str]]:
+    return [(one, item, record.value) for one in (peer, store.ANY_PEER)]
 
 
 def _cut(line: dict[str, Any], released: Sequence[str]) -> dict[str, Any]:

@@ -9,20 +9,20 @@ from sqlmodel import Session, col
 
 from node.records.tables import Consultation, RegistryImport, RegistryRecord, ReleaseRuleRow
 from node.storage.encryption import shard_key
+from node.storage.lookups import Lookup
 
 ANY_PEER = "*"
 
 
-def record(session: Session, subject: bytes, kind: str) -> tuple[bytes, str, datetime] | None:
-    """Return (content, import id, as_of) of one record."""
-    found = session.execute(
-        select(col(RegistryRecord.content), col(RegistryRecord.import_id), col(RegistryRecord.as_of)).where(
-            col(RegistryRecord.shard_key) == shard_key(subject),
-            col(RegistryRecord.subject) == subject,
-            col(RegistryRecord.kind) == kind,
-        )
-    ).one_or_none()
-    return found and (found[0], found[1], found[2])
+RECORD = Lookup(RegistryRecord, ("shard_key", "subject", "kind"), ("content", "as_of"))
+"""One record of one person."""
+RULE = Lookup(ReleaseRuleRow, ("peer", "item", "record"), ("fields",))
+"""What one peer, or any (`ANY_PEER`), may see: the fields, comma-separated."""
+
+
+def record_key(subject: bytes, kind: str) -> tuple[int, bytes, str]:
+    """Return the key of `RECORD`."""
+    return shard_key(subject), subject, kind
 
 
 def records(session: Session, kind: str, subjects: Sequence[bytes]) -> dict[bytes, tuple[bytes, str]]:
@@ -79,19 +79,6 @@ def count_rows(session: Session, import_id: str, rows: int) -> None:
 def close_import(session: Session, import_id: str, *, now: datetime) -> None:
     """Mark an import as ended."""
     session.execute(update(RegistryImport).where(col(RegistryImport.id) == import_id).values(ended_at=now))
-
-
-def release_rule(session: Session, peer: str, item: str, record: str) -> str | None:
-    """Return the fields, comma-separated, of the rule for this peer, else of the rule for any peer."""
-    rows = session.execute(
-        select(col(ReleaseRuleRow.peer), col(ReleaseRuleRow.fields)).where(
-            col(ReleaseRuleRow.peer).in_((peer, ANY_PEER)),
-            col(ReleaseRuleRow.item) == item,
-            col(ReleaseRuleRow.record) == record,
-        )
-    ).all()
-    by_peer = {row[0]: row[1] for row in rows}
-    return by_peer.get(peer, by_peer.get(ANY_PEER))
 
 
 def release_rules(session: Session) -> list[ReleaseRuleRow]:

@@ -20,12 +20,15 @@ what waits in the session.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, Dialect, Insert, LargeBinary
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 from sqlmodel import Session
+
+from node.storage.engine import UtcDateTime
 
 ARRAYS_FROM: Final = 8
 """Rows from which PostgreSQL takes one statement with an array per column, rather than one statement per row."""
@@ -125,10 +128,22 @@ class Prepared:
         """
         connection = session.connection()
         compiled = self._for(connection.dialect)
+        return _rows(connection, compiled, compiled.bound(values))
+
+    def each(self, session: Session, values: Sequence[Row]) -> list[Row]:
+        """Run the statement once for each of these values and return the rows of all answers.
+
+        Raises:
+            DBAPIError: as `session.execute` does.
+        """
+        connection = session.connection()
+        compiled = self._for(connection.dialect)
+        found: list[Row] = []
         try:
             cursor = connection.connection.cursor(**compiled.cursor_options)
-            cursor.execute(compiled.text, compiled.bound(values))
-            found: Any = cursor.fetchall()
+            for one in values:
+                cursor.execute(compiled.text, compiled.bound(one))
+                found += cursor.fetchall()
             cursor.close()
         except connection.dialect.loaded_dbapi.Error as fault:
             raise _as_sqlalchemys(connection, compiled.text, fault) from fault
@@ -139,6 +154,22 @@ class Prepared:
         if compiled is None:
             compiled = self._compiled[dialect.name] = _compile(self._statement, self._names, dialect)
         return compiled
+
+
+def _rows(connection: Connection, compiled: _Compiled, values: Sequence[Any]) -> list[Row]:
+    try:
+        cursor = connection.connection.cursor(**compiled.cursor_options)
+        cursor.execute(compiled.text, values)
+        found: Any = cursor.fetchall()
+        cursor.close()
+    except connection.dialect.loaded_dbapi.Error as fault:
+        raise _as_sqlalchemys(connection, compiled.text, fault) from fault
+    return [compiled.loaded(row) for row in found] if compiled.loading else found
+
+
+def _cursor_options(dialect: Dialect) -> dict[str, Any]:
+    # As text, binary columns would be twice as long on their way from PostgreSQL.
+    return {"binary": True} if dialect.name == "postgresql" else {}
 
 
 def _compile(statement: Any, names: Sequence[str], dialect: Dialect) -> _Compiled:
@@ -157,8 +188,7 @@ def _compile(statement: Any, names: Sequence[str], dialect: Dialect) -> _Compile
         placed=None if order == list(names) else _placing(order, names, compiled.params),
         binding=_processors([_bind_processor(one, dialect) for one in types]),
         loading=_processors([_result_processor(one.type, dialect) for one in statement.exported_columns]),
-        # As text, binary columns would be twice as long on their way from PostgreSQL.
-        cursor_options={"binary": True} if dialect.name == "postgresql" else {},
+        cursor_options=_cursor_options(dialect),
     )
 
 
@@ -176,7 +206,11 @@ def _processors(processors: list[Processor | None]) -> tuple[tuple[int, Processo
 
 def _bind_processor(column: TypeEngine[Any], dialect: Dialect) -> Processor | None:
     # Both drivers take bytes as they are; SQLAlchemy wraps them for drivers that do not.
-    return None if isinstance(column, LargeBinary) else column.dialect_impl(dialect).bind_processor(dialect)
+    if isinstance(column, LargeBinary):
+        return None
+    process = column.dialect_impl(dialect).bind_processor(dialect)
+    # The rows of one exchange carry the same instant, whose text takes SQLAlchemy longer than SQLite the row.
+    return process and (lru_cache(maxsize=64)(process) if isinstance(column, UtcDateTime) else process)
 
 
 def _result_processor(column: TypeEngine[Any], dialect: Dialect) -> Processor | None:
@@ -207,3 +241,25 @@ def _as_sqlalchemys(connection: Connection, text: str, fault: Exception) -> Exce
         text, (), fault, dialect.loaded_dbapi.Error,
         hide_parameters=True, connection_invalidated=is_broken, dialect=dialect,
     )  # fmt: skip
+
+
+class Statement:
+    """A text in the words of one dialect that answers with the columns of a select."""
+
+    def __init__(self, text: str, answer: Any, dialect: Dialect) -> None:
+        """`answer`: the select whose columns, in that order, the text answers with."""
+        loading = _processors([_result_processor(one.type, dialect) for one in answer.exported_columns])
+        self._compiled = _Compiled(text, None, None, (), loading, _cursor_options(dialect))
+
+    def rows(self, session: Session, values: Sequence[Any]) -> list[Row]:
+        """Run the text once and return all rows of its answer; values go to the driver as they are.
+
+        Raises:
+            DBAPIError: as `session.execute` does.
+        """
+        return _rows(session.connection(), self._compiled, values)
+
+
+def compile_text(statement: Any, dialect: Dialect) -> str:
+    """Return a statement without parameters in the words of one dialect."""
+    return str(statement.compile(dialect=dialect))

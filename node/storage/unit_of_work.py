@@ -1,21 +1,22 @@
 """Unit of work with group commit: many works, one database transaction, one fsync.
 
 A *work* is a function of a `Transaction`; it reads and writes through `transaction.session`, never
-commits, and may append log entries. All works that wait when the writer comes round share one
-transaction: each in a savepoint, so that one failure undoes itself alone. Then the log is extended
-once, its lock taken last, and the works whose entries stand in it are told their places. A work's
-result is handed out only after the commit.
+commits, and may append log entries and add rows. Works that wait share one transaction: each in a
+savepoint, so that one failure undoes itself alone. Then the log is extended once, its lock taken last,
+the works whose entries stand in it are told their places, and the rows that they added are inserted, all
+of one table at once. A work's result is handed out only after the commit.
+
+A *reading* is a work that only looks rows up by their keys, appends and adds: what an answered question
+does. It names its look-ups beforehand, they are made once for the whole group, and it needs no savepoint,
+for it has nothing to undo. Its `Reading` has no session, so it cannot write otherwise.
 
 A work may run again: after a serialization failure or deadlock the whole group does (SQLSTATE 40001,
 40P01; `SQLITE_BUSY`), after a unique violation that one work does. So works change nothing but the database.
 """
 
-import asyncio
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
 import stamina
@@ -26,9 +27,9 @@ from sqlmodel import Session
 
 from node.failpoints import failpoint
 from node.storage.engine import WRITING
-from protocol.errors import Busy, StorageFull
+from node.storage.lookups import Key, Lookup
+from node.storage.prepared import Prepared, Row
 
-GROUP_MAX: Final = 256
 ATTEMPTS: Final = 8
 RETRIED_STATES: Final = frozenset({"40001", "40P01", "55P03"})
 AWAY_STATES: Final = frozenset({"25006", "25P03"})
@@ -55,16 +56,54 @@ class Pending:
     then: Callable[[Session, Place], None] | None
 
 
-@dataclass(slots=True)
-class Transaction:
-    """What a work sees. `append` puts an entry into the log at the end of the group."""
+class Again(Exception):
+    """Raised by a reading that must see what its own group commits: it runs in the next one."""
 
-    session: Session
+
+@dataclass(slots=True)
+class Reading:
+    """What a reading sees."""
+
+    _session: Session
+    _ahead: Mapping[Lookup, Mapping[Key, Row | None]] = field(default_factory=dict)
+    _claimed: set[Hashable] = field(default_factory=set)
     pending: list[Pending] = field(default_factory=list)
+    rows: list[tuple[Prepared, Row]] = field(default_factory=list)
+
+    def find(self, lookup: Lookup, key: Key) -> Row | None:
+        """Return the row of that key; from what the group looked up beforehand, else by a query of its own."""
+        known = self._ahead.get(lookup)
+        if known is None or key not in known:
+            return lookup.rows(self._session, [key]).get(key)
+        return known[key]
+
+    def claim(self, key: Hashable) -> None:
+        """Keep a key for this work alone as long as the group runs.
+
+        Raises:
+            Again: another work of the group has it.
+        """
+        if key in self._claimed:
+            raise Again
+        self._claimed.add(key)
 
     def append(self, entry: Any, then: Callable[[Session, Place], None] | None = None) -> None:
         """Append an entry of the audit room; it is part of this work's effect."""
         self.pending.append(Pending(entry, then))
+
+    def add(self, insert: Prepared, row: Row) -> None:
+        """Insert a row at the end of the group; `then` of an entry may do so too."""
+        self.rows.append((insert, row))
+
+
+@dataclass(slots=True)
+class Transaction(Reading):
+    """What any other work sees: a reading's view, and a session to write through."""
+
+    @property
+    def session(self) -> Session:
+        """Return the session; it is never committed by a work."""
+        return self._session
 
 
 Work = Callable[[Transaction], T]
@@ -72,10 +111,17 @@ CloseGroup = Callable[[Session, Sequence[Pending]], None]
 """Extends the log with the entries of a group; given by the audit room."""
 
 
+Ahead = Sequence[tuple[Lookup, Key]]
+"""What a reading will look up."""
+
+
 @dataclass(slots=True, eq=False)
-class _Job(Generic[T]):
-    work: Work[T]
+class Job(Generic[T]):
+    """A work on its way; `ahead` makes it a reading."""
+
+    work: Callable[[Any], T]
     done: Callable[[T | None, BaseException | None], None]
+    ahead: Ahead | None = None
     value: T | None = None
     fault: BaseException | None = None
     attempts: int = 0
@@ -87,6 +133,11 @@ class Database:
 
     engine: Engine
     close_group: CloseGroup
+    writing: Engine = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Keep the engine in its writing form."""
+        object.__setattr__(self, "writing", self.engine.execution_options(**{WRITING: True}))
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -96,8 +147,8 @@ class Database:
 
     def write(self, work: Work[T]) -> T:
         """Run one work in its own transaction and return its result after the commit (CLI, jobs)."""
-        job: _Job[T] = _Job(work, lambda value, fault: None)
-        _settle_all(self, [job])
+        job: Job[T] = Job(work, lambda value, fault: None)
+        settle_all(self, [job])
         if job.fault is not None:
             raise job.fault
         return job.value  # type: ignore[return-value]
@@ -129,7 +180,7 @@ class _Spoiled(Exception):
     """An entry could not be appended, or its `then` failed: nothing was committed; the cause says why."""
 
 
-def run_group(database: Database, jobs: list[_Job[Any]]) -> list[_Job[Any]]:
+def run_group(database: Database, jobs: list[Job[Any]]) -> list[Job[Any]]:
     """Run jobs in one transaction; results and faults are final for all but those returned.
 
     Returned jobs lost against a unique row of another process and want to run again.
@@ -142,28 +193,34 @@ def run_group(database: Database, jobs: list[_Job[Any]]) -> list[_Job[Any]]:
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _one_transaction(database: Database, jobs: list[_Job[Any]]) -> list[_Job[Any]]:
-    again: list[_Job[Any]] = []
-    with Session(database.engine.execution_options(**{WRITING: True}), autoflush=False) as session:
-        pending: list[Pending] = []
-        for job in jobs:
-            pending += _one_job(session, job, alone=len(jobs) == 1)
-            if isinstance(job.fault, IntegrityError) and job.attempts < ATTEMPTS:
-                again.append(job)
+def _one_transaction(database: Database, jobs: list[Job[Any]]) -> list[Job[Any]]:
+    with Session(database.writing, autoflush=False) as session:
+        done = _readings(session, jobs) if jobs[0].ahead is not None else _works(session, jobs)
+        again = [job for job in jobs if _runs_again(job)]
         failpoint("group.before_log")
-        if len(jobs) == 1 and jobs[0].fault is not None:
+        if not done:
             session.rollback()
             return again
-        _close(database, session, pending)
+        _close(database, session, done)
         failpoint("commit.before")
         session.commit()
         failpoint("commit.after")
     return again
 
 
-def _close(database: Database, session: Session, pending: list[Pending]) -> None:
+def _runs_again(job: Job[Any]) -> bool:
+    return isinstance(job.fault, Again) or (isinstance(job.fault, IntegrityError) and job.attempts < ATTEMPTS)
+
+
+def _close(database: Database, session: Session, done: list[Reading]) -> None:
     try:
-        database.close_group(session, pending)
+        database.close_group(session, [pending for one in done for pending in one.pending])
+        rows: dict[Prepared, list[Row]] = {}
+        for one in done:
+            for insert, row in one.rows:
+                rows.setdefault(insert, []).append(row)
+        for insert, added in rows.items():
+            insert.many(session, added)
         session.flush()
     except Exception as fault:
         if is_transient(fault) or is_unavailable(fault):
@@ -171,24 +228,54 @@ def _close(database: Database, session: Session, pending: list[Pending]) -> None
         raise _Spoiled from fault
 
 
-def _one_job(session: Session, job: _Job[Any], *, alone: bool) -> list[Pending]:
-    transaction = Transaction(session)
-    job.attempts += 1
-    job.value = job.fault = None
-    try:
-        with nullcontext() if alone else session.begin_nested():
-            job.value = job.work(transaction)
-            session.flush()
-    except Exception as fault:
-        if is_transient(fault) or is_unavailable(fault):
-            raise
-        job.value, job.fault = None, fault
-        session.expunge_all()
-        return []
-    return transaction.pending
+def _works(session: Session, jobs: list[Job[Any]]) -> list[Reading]:
+    done: list[Reading] = []
+    for job in jobs:
+        transaction = Transaction(session)
+        job.attempts += 1
+        job.value = job.fault = None
+        try:
+            with nullcontext() if len(jobs) == 1 else session.begin_nested():
+                job.value = job.work(transaction)
+                session.flush()
+            done.append(transaction)
+        except Exception as fault:
+            if is_transient(fault) or is_unavailable(fault):
+                raise
+            job.value, job.fault = None, fault
+            session.expunge_all()
+    return done
 
 
-def _settle_all(database: Database, jobs: list[_Job[Any]]) -> None:
+def _readings(session: Session, jobs: list[Job[Any]]) -> list[Reading]:
+    keys: dict[Lookup, set[Key]] = {}
+    for job in jobs:
+        for lookup, key in job.ahead or ():
+            keys.setdefault(lookup, set()).add(key)
+    ahead = {lookup: _found(session, lookup, list(wanted)) for lookup, wanted in keys.items()}
+    claimed: set[Hashable] = set()
+    done: list[Reading] = []
+    for job in jobs:
+        reading = Reading(session, ahead, claimed)
+        job.attempts += 1
+        job.value = job.fault = None
+        try:
+            job.value = job.work(reading)
+            done.append(reading)
+        except Exception as fault:
+            if isinstance(fault, DBAPIError):
+                # PostgreSQL does nothing more in this transaction; alone, each work finds out about itself.
+                raise fault if is_transient(fault) or is_unavailable(fault) else _Spoiled from fault
+            job.fault = fault
+    return done
+
+
+def _found(session: Session, lookup: Lookup, wanted: list[Key]) -> dict[Key, Row | None]:
+    found = lookup.rows(session, wanted)
+    return {key: found.get(key) for key in wanted}
+
+
+def settle_all(database: Database, jobs: list[Job[Any]]) -> None:
     """Run jobs until each is settled and told so; those of a spoiled group run one by one, to find the culprit."""
     while jobs:
         try:
@@ -205,95 +292,13 @@ def _settle_all(database: Database, jobs: list[_Job[Any]]) -> None:
         jobs = again
 
 
-def _settle_each(database: Database, jobs: list[_Job[Any]]) -> None:
+def _settle_each(database: Database, jobs: list[Job[Any]]) -> None:
     for job in jobs:
-        _settle_all(database, [job])
+        settle_all(database, [job])
 
 
-def _blame(jobs: list[_Job[Any]], fault: BaseException) -> list[_Job[Any]]:
+def _blame(jobs: list[Job[Any]], fault: BaseException) -> list[Job[Any]]:
     """Give a fault to each job, and return those that may run again: they lost a unique row after their work."""
     for job in jobs:
         job.value, job.fault = None, fault
-    return [job for job in jobs if isinstance(fault, IntegrityError) and job.attempts < ATTEMPTS]
-
-
-class Writer:
-    """The single writer of a process: a thread that commits in groups what coroutines submit."""
-
-    def __init__(self, database: Database, *, queue_max: int = 2_000) -> None:
-        """`queue_max`: works that may wait; one more is refused with `busy`."""
-        self._database = database
-        self._queue: SimpleQueue[_Job[Any] | None] = SimpleQueue()
-        self._queue_max = queue_max
-        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
-        self._stopping = False
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Finish what waits, then end the thread; what is submitted from now on is refused."""
-        self._stopping = True
-        self._queue.put(None)
-        self._thread.join(timeout=30)
-
-    async def submit(self, work: Work[T]) -> T:
-        """Return the result of `work` after its commit.
-
-        Raises:
-            Busy: too many works wait, this process is stopping, or the database is away.
-            StorageFull: its disk is full.
-            What the work raised; nothing of it is stored then.
-        """
-        if self._stopping:
-            raise Busy("this node is stopping", retry_after_seconds=5)
-        if self._queue.qsize() >= self._queue_max:
-            raise Busy("too many requests are waiting", retry_after_seconds=1)
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-
-        def done(value: T | None, fault: BaseException | None) -> None:
-            # A caller whose loop has ended is told nothing, and must not end the writer of the others.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(_settle, future, value, fault)
-
-        self._queue.put(_Job(work, done))
-        return await future
-
-    def _run(self) -> None:
-        while True:
-            job = self._queue.get()
-            if job is None:
-                return
-            jobs = [job]
-            stopping = self._gather(jobs)
-            _settle_all(self._database, jobs)
-            if stopping:
-                return
-
-    def _gather(self, jobs: list[_Job[Any]]) -> bool:
-        while len(jobs) < GROUP_MAX:
-            try:
-                job = self._queue.get_nowait()
-            except Empty:
-                return False
-            if job is None:
-                return True
-            jobs.append(job)
-        return False
-
-
-def _settle(future: "asyncio.Future[Any]", value: Any, fault: BaseException | None) -> None:
-    if future.done():
-        return
-    if fault is None:
-        future.set_result(value)
-    else:
-        future.set_exception(_outward(fault))
-
-
-def _outward(fault: BaseException) -> BaseException:
-    if is_full(fault):
-        return StorageFull("the disk of the database is full")
-    return Busy("the database is away") if is_unavailable(fault) else fault
+    return [job for job in jobs if _runs_again(job)]

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from node.transport.server import CERTIFICATE, check_head
+from node.transport.server import CERTIFICATE, check_head, has_arrived, send_whole
 from protocol.certificates import Certificate
 from protocol.envelope import RawMessage
 from protocol.errors import Busy, Malformed, Refusal, TooLarge
@@ -35,8 +35,11 @@ def messages_route(
         try:
             check_head(scope)
             _check_headers(headers, statements)
-            async with asyncio.timeout(body_seconds):
+            if has_arrived(send):
                 body = await _read_body(headers, receive, max_body_bytes)
+            else:
+                async with asyncio.timeout(body_seconds):
+                    body = await _read_body(headers, receive, max_body_bytes)
         except TimeoutError:
             fault = Busy(f"the body did not arrive within {body_seconds:g} s")
         except Refusal as refusal:
@@ -86,5 +89,4 @@ async def _send(send: Send, sealed: Any, *, close: bool) -> None:
         headers.append((b"retry-after", str(sealed.retry_after_seconds).encode()))
     if close:
         headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": sealed.status, "headers": headers})
-    await send({"type": "http.response.body", "body": sealed.body})
+    await send_whole(send, sealed.status, headers, sealed.body)

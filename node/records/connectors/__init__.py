@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from node.storage.unit_of_work import Transaction
+from node.storage.unit_of_work import Ahead, Reading
 from protocol.messages import RecordKind, Subject
 
 
@@ -22,5 +22,7 @@ class Found:
     as_of: datetime
 
 
-Connector = Callable[[Transaction, Subject, RecordKind], Found | None]
+Connector = Callable[[Reading, Subject, RecordKind], Found | None]
 """Returns None when the city has no such record of a person with this document *and* this name."""
+AheadOf = Callable[[Subject, RecordKind], Ahead]
+"""What a connector will look up in our own database, so that a group of questions is looked up at once."""

@@ -22,7 +22,8 @@ from node.exchange.limits import PeerLimits
 from node.exchange.pipeline import Pipeline, Sealed
 from node.exchange.service import Learning
 from node.storage.encryption import Vault, open_vault
-from node.storage.unit_of_work import Database, Writer
+from node.storage.unit_of_work import Database
+from node.storage.writer import Writer
 from protocol.certificates import Certificate
 from protocol.envelope import RawMessage
 from protocol.errors import Refusal

@@ -235,3 +235,27 @@ def test_a_fault_after_the_commit_loses_the_answer_and_no_effect(
     monkeypatch.undo()
     assert node.receive(raw).status == 200
     assert (node.received(), node.kinds().count("message")) == (1, 1)
+
+
+def test_what_is_too_much_at_a_time_is_busy_before_it_is_verified(receiving: Making, network: TestNetwork) -> None:
+    node = receiving(limits=PeerLimits(1_000, in_flight_max=3))
+    sealed = node.receive_all(*(a_ping(network) for _ in range(10)))
+    assert [one.status for one in sealed] == [200] * 3 + [503] * 7
+    assert {slug(one) for one in sealed[3:]} == {"busy"}
+    assert {one.retry_after_seconds for one in sealed[3:]} == {1}
+    assert node.received() == 3
+
+
+def test_a_place_is_free_again_after_each_answer_refusals_and_faults_included(
+    receiving: Making, network: TestNetwork
+) -> None:
+    def fails(*_given: object) -> Answer:
+        raise RuntimeError("in the handler")
+
+    limits = PeerLimits(1_000, in_flight_max=1)
+    for handlers in ({}, {"handlers": {"ping": fails}}):
+        node = receiving(limits=limits, **handlers)
+        assert [node.receive(a_ping(network)).status for _ in range(3)] == [500 if handlers else 200] * 3
+    broken = network.seal(SENDER, RECEIVER, Ping(), msg="ping")
+    assert receiving(limits=limits).receive(type(broken)(b"", b"", "")).status == 400
+    assert receiving(limits=limits).receive(a_ping(network)).status == 200

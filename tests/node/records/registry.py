@@ -7,7 +7,7 @@ from typing import Any
 
 from node.audit.service import Log, entries
 from node.exchange.service import Answer
-from node.records.connectors.builtin import builtin_registry
+from node.records.connectors.builtin import builtin_ahead, builtin_registry
 from node.records.filling import Filling, fill
 from node.records.importing import ParsedRow
 from node.records.service import Registry, answer_query, new_salt, set_release_rules
@@ -23,7 +23,7 @@ ME, PEER, OTHER = "442000", "450400", "440900"
 VAULT = open_vault(bytes(32), os.urandom)
 LOG = Log("tongban/yizhangwang/442000/1", VAULT, os.urandom)
 ITEMS = frozenset({"PEN-LUMPSUM", "PEN-TRANSFER"})
-REGISTRY = Registry(builtin_registry(VAULT), ITEMS, os.urandom, lambda: NOW)
+REGISTRY = Registry(builtin_registry(VAULT), builtin_ahead(VAULT), ITEMS, os.urandom, lambda: NOW)
 PERSON, NAME = ("01", "442000199003070018"), "邓某"
 SUBJECT = Subject(id_type="01", id_number=PERSON[1], name=NAME)
 BALANCE = {

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
-from node.storage.unit_of_work import Database, Transaction, Writer
+from node.storage.unit_of_work import Database, Transaction
+from node.storage.writer import Writer
 from protocol.errors import Busy, StorageFull
 from tests.databases import PostgreSql
 from tests.node.storage.works import Lost, names, put, refused_by, together

@@ -12,7 +12,8 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlmodel import Session
 
 from node.storage.tables import LeaseRow
-from node.storage.unit_of_work import GROUP_MAX, Database, Pending, Place, Transaction, Writer
+from node.storage.unit_of_work import Database, Pending, Place, Transaction
+from node.storage.writer import GROUP_MAX, Writer
 from protocol.errors import Busy
 from tests.node.storage.works import Lost, commits, failing, names, put, refused_by, together
 

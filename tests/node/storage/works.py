@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import event, text
 
-from node.storage.unit_of_work import Database, Transaction, Writer
+from node.storage.unit_of_work import Database, Transaction
+from node.storage.writer import Writer
 
 
 def put(name: str, amount: int = 1) -> Callable[[Transaction], str]:
