@@ -15,7 +15,8 @@ from sqlmodel import Session
 from node.audit.service import Log
 from node.exchange.service import Asking, Learning, Question
 from node.records.service import CityAnswer, Enquiry, ask_city, ask_network
-from node.storage.unit_of_work import Database, Pending, Writer
+from node.storage.unit_of_work import Database, Pending
+from node.storage.writer import Writer
 from protocol.claims import Who, Why
 from protocol.envelope import RawMessage, RawReply, Trust, unseal
 from protocol.errors import Busy, NotAMember, Refusal

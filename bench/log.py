@@ -1,0 +1,217 @@
+"""How fast the log is appended to, signed and verified: `python -m bench.log`.
+
+    log_verify_sqlite_per_second                  goal 200,000: every entry read, hashed and folded, tiles and
+    log_verify_postgresql_per_second              goal 150,000  checkpoints compared (`audit verify`)
+    log_append_{sqlite,postgresql}_per_second     entries appended in groups of 16, each group with its commit
+    log_append_group_of_1_{…}_per_second          the same one by one
+    log_checkpoint_{…}_per_second                 entries read, hashed and folded for one checkpoint, signed and kept
+
+Both databases are filled to 200,000 entries (`--size` when that is less), with a checkpoint every 10,000, then
+measured by turns; a verification that does not prove every entry ends the run. Entries are those of answered
+questions about a person, of 480 bytes, with a longer legal basis in most of them: 700 bytes on average, so that
+more is hashed than the exchange gives rise to. Everything is committed with fsync, as the node does it.
+"""
+
+import os
+import random
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from bench.measuring import Figures, Options, Tell, main
+from node.audit import service
+from node.audit.service import Entry, Log
+from node.storage.encryption import open_vault
+from node.storage.engine import open_engine
+from node.storage.unit_of_work import Database, Place, Transaction
+from protocol.checkpoints import SignatureType, key_of
+from protocol.suites import encode
+from tests.databases import binaries_of_postgresql, migrate, running_postgresql
+
+ORIGIN: Final = "tongban/bench/442000/1"
+LARGEST: Final = 200_000
+STEP: Final = 10_000
+"""Entries between two checkpoints while a log is filled, and under the one that is measured."""
+FILLED_AT_ONCE: Final = 1_000
+GROUP: Final = 16
+START: Final = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)
+BASES: Final = (
+    "STATUTORY",
+    "《中华人民共和国社会保险法》第五十一条、第七十四条",
+    "《社会保险经办条例》第二十四条、第二十五条；《中华人民共和国个人信息保护法》第十三条第一款第三项、第三十四条",
+    "《中华人民共和国社会保险法》第十九条；《城镇企业职工基本养老保险关系转移接续暂行办法》第八条；"
+    "《社会保险经办条例》第二十四条；本人于受理窗口签署的授权书，编号 SQ-442000-20261124-000127，有效期至 2027-11-23",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A log that is measured: its database, and what writes and proves it."""
+
+    name: str
+    database: Database
+    log: Log
+    key: Ed25519PrivateKey
+    dice: random.Random
+    numbers: Iterator[int]
+
+    def append(self, size: int) -> None:
+        """Append a group of so many entries, each told its place, in one transaction."""
+        entries = [an_entry(next(self.numbers), self.dice) for _ in range(size)]
+        self.database.write(partial(_append, entries=entries))
+
+    def fill(self, size: int) -> None:
+        """Append many entries, unmeasured."""
+        for first in range(0, size, FILLED_AT_ONCE):
+            self.append(min(FILLED_AT_ONCE, size - first))
+
+    def sign(self) -> None:
+        """Sign a checkpoint over all that is there."""
+        service.sign_checkpoint(self.database, self.log, self.key, now=START)
+
+    def size(self) -> int:
+        """Return how many entries are committed."""
+        with self.database.reading() as session:
+            return service.size(session, self.log)
+
+
+def run(options: Options, figures: Figures, tell: Tell) -> None:
+    """Fill the logs, then measure them by turns."""
+    size = min(LARGEST, options.size)
+    with _databases(figures) as databases:
+        subjects = [_subject(name, database, options.seed) for name, database in databases.items()]
+        for subject in subjects:
+            tell(f"{subject.name}: filling to {size} entries")
+            for first in range(0, size, STEP):
+                subject.fill(min(STEP, size - first))
+                subject.sign()
+        rates: dict[str, list[float]] = {}
+        for number in range(options.rounds):
+            tell(f"round {number + 1} of {options.rounds}")
+            for measure in (_verify, _checkpoint, _append_groups, _append_single):
+                for subject in subjects:
+                    name, rate = measure(subject, options.seconds)
+                    rates.setdefault(name, []).append(rate)
+        for name, runs in rates.items():
+            figures.add(name, runs)
+        figures.tables["log"] = {"entries": size, "bytes_per_entry": {one.name: _length(one) for one in subjects}}
+
+
+def _verify(subject: Subject, _seconds: float) -> tuple[str, float]:
+    """Verify the whole log, all of it signed; one such run is one slice, however long it takes."""
+    subject.sign()
+    public, size = key_of(ORIGIN, SignatureType.ED25519, subject.key), subject.size()
+    begun = time.perf_counter()
+    with subject.database.reading() as session:
+        proven = service.verify(session, subject.log, public)
+    taken = time.perf_counter() - begun
+    if not proven.ok or (proven.entries, proven.signed_size) != (size, size):
+        raise RuntimeError(f"{subject.name}: of {size} entries {proven.signed_size} are proven: {proven.finding}")
+    return f"log_verify_{subject.name}_per_second", size / taken
+
+
+def _checkpoint(subject: Subject, _seconds: float) -> tuple[str, float]:
+    """Sign over as many new entries as were filled in between two checkpoints."""
+    subject.fill(STEP)
+    begun = time.perf_counter()
+    subject.sign()
+    return f"log_checkpoint_{subject.name}_per_second", STEP / (time.perf_counter() - begun)
+
+
+def _append_groups(subject: Subject, seconds: float) -> tuple[str, float]:
+    return f"log_append_{subject.name}_per_second", _appended(subject, seconds, GROUP)
+
+
+def _append_single(subject: Subject, seconds: float) -> tuple[str, float]:
+    return f"log_append_group_of_1_{subject.name}_per_second", _appended(subject, seconds, 1)
+
+
+def _appended(subject: Subject, seconds: float, group: int) -> float:
+    """Return the entries per second of a slice. What they say is made beforehand, their bytes are not."""
+    ready = [[an_entry(next(subject.numbers), subject.dice) for _ in range(group)] for _ in range(64)]
+    begun, appended, taken = time.perf_counter(), 0, 0.0
+    while taken < seconds:
+        subject.database.write(partial(_append, entries=ready[appended // group % len(ready)]))
+        appended, taken = appended + group, time.perf_counter() - begun
+    return appended / taken
+
+
+def _append(transaction: Transaction, entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        transaction.append(entry, _told)
+
+
+def _told(_session: object, place: Place) -> None:
+    """Take the place, as a reply does."""
+
+
+def an_entry(number: int, dice: random.Random) -> Entry:
+    """Return the entry of an answered question."""
+    return Entry(
+        kind="message", dir="in", time=START + timedelta(milliseconds=number), peer="450400",
+        jti=f"01936b0e-7c21-7d30-8f5e-{dice.getrandbits(48):012x}", msg="record.query",
+        request=encode(dice.randbytes(32)), reply=encode(dice.randbytes(32)), status=200, item="PEN-LUMPSUM",
+        case=f"KS450400202611{number:09}", basis=BASES[number % len(BASES)], officer=f"o-{dice.getrandbits(64):016x}",
+        person=("01", f"{440000000000000000 + number % 340_000}"),
+    )  # fmt: skip
+
+
+def _length(subject: Subject) -> int:
+    with subject.database.reading() as session:
+        return round(statistics.mean(len(service.entry(session, index)[0]) for index in range(min(STEP, 400))))
+
+
+def _subject(name: str, database: Database, seed: int) -> Subject:
+    key = Ed25519PrivateKey.from_private_bytes(random.Random(seed).randbytes(32))
+    return Subject(name, database, LOG, key, random.Random(seed), count())
+
+
+LOG: Final = Log(ORIGIN, open_vault(bytes(range(32)), os.urandom), os.urandom)
+
+
+@contextmanager
+def _databases(figures: Figures) -> Iterator[dict[str, Database]]:
+    """Make an empty log on both databases; remove both afterwards."""
+    root, opened = Path(tempfile.mkdtemp(prefix="tongban-log-")), dict[str, Database]()
+
+    def open_one(name: str, url: str) -> None:
+        opened[name] = Database(open_engine(url), LOG.close_group)
+
+    try:
+        open_one("sqlite", migrate(f"sqlite:///{root / 'node.db'}"))
+        with _postgresql(figures, open_one):
+            try:
+                yield opened
+            finally:
+                for database in opened.values():
+                    database.engine.dispose()
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def _postgresql(figures: Figures, open_one: Callable[[str, str], None]) -> Iterator[None]:
+    binaries = binaries_of_postgresql()
+    if binaries is None:
+        for what in ("verify", "checkpoint", "append", "append_group_of_1"):
+            figures.refuse(f"log_{what}_postgresql_per_second", "PostgreSQL is not installed")
+        yield
+        return
+    with running_postgresql(binaries) as server:
+        open_one("postgresql", server.pattern(["log"]).format(code="log"))
+        yield
+
+
+if __name__ == "__main__":
+    main("log", run)
