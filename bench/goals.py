@@ -56,18 +56,20 @@ EXCHANGE: Final = (
         "exchange_postgresql_ratio", "full exchange ÷ bare mTLS echo, 16 connections, PostgreSQL", RATIO, 0.18, 0.25
     ),
     Figure("exchange_sqlite_ratio", "the same, SQLite `synchronous=FULL`", RATIO, 0.15, 0.22),
-    Figure("exchange_{sqlite,postgresql}_{1,64}_ratio", "the same at 1 and at 64 connections", RATIO),
     Figure(
-        "exchange_naive_ratio", "full exchange ÷ naive server (FastAPI, PyJWT, commit each), SQLite, 16", RATIO, 2.2, 3
+        "exchange_over_naive_ratio",
+        "full exchange ÷ naive server (FastAPI, PyJWT, commit each), SQLite, 16",
+        RATIO,
+        2.2,
+        3,
     ),
-    Figure("exchange_naive_bare{,_1,_64}_ratio", "naive server ÷ bare mTLS echo", RATIO),
     Figure(
         "exchange_logged_postgresql_ratio", "full exchange ÷ the same path unlogged, PostgreSQL, 16", RATIO, 0.85, 0.95
     ),
     Figure("exchange_logged_sqlite_ratio", "the same, SQLite", RATIO, 0.7, 0.85),
     Figure(
         "exchange_workers_ratio",
-        "two worker processes ÷ one, PostgreSQL, client's processor time apart",
+        "two workers ÷ one, PostgreSQL, client's processor time counted apart",
         RATIO,
         1.5,
         1.8,
@@ -76,6 +78,14 @@ EXCHANGE: Final = (
         "overload_throughput_ratio", "throughput at twice the load that one process can serve ÷ its best", RATIO, 0.9
     ),
     Figure("overload_p99_ms", "p99 of the requests that are served at that load", "ms", 500, at_most=True),
+    Figure("overload_refused", "requests of four seconds that were answered `busy` at that load", "requests"),
+    Figure(
+        "exchange_{sqlite,postgresql}_{1,64}_ratio", "full exchange ÷ bare mTLS echo at 1 and at 64 connections", RATIO
+    ),
+    Figure("exchange_naive{,_1,_64}_ratio", "naive server ÷ bare mTLS echo", RATIO),
+    Figure("exchange_ceiling_ratio", "echo with one ES256 verification and one signature ÷ bare mTLS echo, 16", RATIO),
+    Figure("exchange_{sqlite,postgresql}_of_ceiling_ratio", "full exchange ÷ that echo", RATIO),
+    Figure("exchange_unlogged_{sqlite,postgresql}_ratio", "full exchange without its log ÷ bare mTLS echo, 16", RATIO),
     Figure(
         "exchange_{bare,sqlite,postgresql,naive}_{1,16,64}_per_second",
         "answered requests at so many connections",
@@ -84,14 +94,19 @@ EXCHANGE: Final = (
     Figure("exchange_{bare,sqlite,postgresql,naive}_{1,16,64}_p50_ms", "half of them took at most", "ms"),
     Figure("exchange_{bare,sqlite,postgresql,naive}_{1,16,64}_p99_ms", "99 of 100 took at most", "ms"),
     Figure("exchange_{bare,sqlite,postgresql,naive}_{1,16,64}_cpu_us", "server's processor time per request", "µs"),
-    Figure("exchange_unlogged_{sqlite,postgresql}_ratio", "the path without its log ÷ bare mTLS echo, 16", RATIO),
-    Figure("exchange_unlogged_{sqlite,postgresql}_16_per_second", "answered requests of that path", "req/s"),
-    Figure("exchange_unlogged_{sqlite,postgresql}_16_{p50,p99}_ms", "what half, and 99 of 100, took at most", "ms"),
-    Figure("exchange_unlogged_{sqlite,postgresql}_16_cpu_us", "its processor time per request", "µs"),
+    Figure("exchange_{ceiling,unlogged_sqlite,unlogged_postgresql}_16_per_second", "answered requests", "req/s"),
+    Figure(
+        "exchange_{ceiling,unlogged_sqlite,unlogged_postgresql}_16_{p50,p99}_ms", "50 and 99 of 100 took at most", "ms"
+    ),
+    Figure("exchange_{ceiling,unlogged_sqlite,unlogged_postgresql}_16_cpu_us", "processor time per request", "µs"),
 )
 PEER_CLIENT: Final = (
-    Figure("outbound_16_ratio", "16 requests in flight to one peer ÷ one shared plain httpx client", RATIO, 5, 15),
+    Figure("outbound_16_ratio", "16 messages in flight to one peer ÷ one shared plain httpx client", RATIO, 5, 15),
     Figure("outbound_1_ratio", "the same, one at a time", RATIO),
+    Figure("outbound_{1,16}_per_second", "answered messages, so many in flight", "req/s"),
+    Figure("outbound_plain_{1,16}_per_second", "the same, plain httpx", "req/s"),
+    Figure("outbound_{1,16}_cpu_us", "our client's processor time per message", "µs"),
+    Figure("outbound_plain_{1,16}_cpu_us", "plain httpx's", "µs"),
 )
 QUERY: Final = (
     Figure("query_1_p50_ms", "one question to one live city, client included", "ms", 4, at_most=True),
@@ -109,22 +124,34 @@ QUERY: Final = (
 )
 LOG: Final = (
     Figure(
-        "log_verify_sqlite_per_second", "entries whose hashes are computed again and compared", "entries/s", 200_000
+        "log_verify_sqlite_per_second",
+        "entries read, hashed and folded; tiles and checkpoints compared",
+        "entries/s",
+        200_000,
     ),
     Figure("log_verify_postgresql_per_second", "the same", "entries/s", 150_000),
-    Figure("log_append_{sqlite,postgresql}_per_second", "entries appended in groups, committed", "entries/s"),
     Figure(
-        "log_append_group_of_1_{sqlite,postgresql}_per_second", "entries appended one by one, committed", "entries/s"
+        "log_append_{sqlite,postgresql}_per_second",
+        "entries appended in groups of 16, each group committed",
+        "entries/s",
+    ),
+    Figure(
+        "log_append_group_of_1_{sqlite,postgresql}_per_second", "entries appended and committed one by one", "entries/s"
     ),
     Figure(
         "log_checkpoint_{sqlite,postgresql}_per_second",
-        "entries covered by a checkpoint that is computed and signed",
+        "entries hashed and folded for a checkpoint, signed and kept",
         "entries/s",
     ),
 )
 GROWTH: Final = (
     Figure(
         "growth_{sqlite,postgresql}_ratio", "cost per exchange at 1 M log entries ÷ at 10 k", RATIO, 1.2, at_most=True
+    ),
+    Figure("growth_{sqlite,postgresql}_small_per_second", "answered requests at 10 k entries, 16 connections", "req/s"),
+    Figure("growth_{sqlite,postgresql}_large_per_second", "answered requests at 1 M entries", "req/s"),
+    Figure(
+        "growth_fill_{sqlite,postgresql}_per_second", "exchanges written while the large log is filled", "exchanges/s"
     ),
 )
 FOOTPRINT: Final = (

@@ -1,19 +1,23 @@
-"""The client of the exchange benchmark: prepared bytes on a bare asyncio protocol, cheap enough not to be the limit.
+"""The client of the exchange benchmark: prepared bytes on bare TLS sockets, cheap enough not to be the limit.
 
 Every request is complete before the clock starts, TLS records apart. A connection sends the next request when an
 answer is complete; of an answer only status and length are read. What a slice took of the client's own processor
 time stands in its result, and a slice in which that was too much is void.
+
+There is no event loop: uvloop keeps what is written until the end of its turn, so that client and server, both of
+them doing so, wait for each other by turns and neither is ever busy. Here a request leaves at once.
 """
 
-import asyncio
 import gc
+import select
+import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Final
-
-import uvloop
 
 from bench.measuring import processor_seconds
 
@@ -67,44 +71,38 @@ class Slice:
         return self.client_seconds / self.seconds
 
 
-class _Lane(asyncio.Protocol):
+class _Lane:
     """One connection: one request in flight."""
 
-    def __init__(self, run: "_Run") -> None:
-        self._run = run
-        self._held = b""
-        self._sent_at = 0.0
+    def __init__(self, target: Target) -> None:
+        plain = socket.create_connection(("127.0.0.1", target.port), timeout=30)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = target.context.wrap_socket(plain, server_hostname="127.0.0.1")
+        self.socket.setblocking(False)
+        self.held = b""
+        self.sent_at = 0.0
         self.last = b""
-        self.transport: asyncio.Transport
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]
+    def send(self, request: bytes) -> None:
+        self.sent_at = time.perf_counter()
+        if self.socket.send(request) != len(request):
+            raise ConnectionError("the server does not take a whole request")
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._run.lost(self)
-
-    def send(self) -> None:
-        request = self._run.next()
-        if request is None:
-            self._run.rest(self)
-            return
-        self._sent_at = time.perf_counter()
-        self.transport.write(request)
-
-    def data_received(self, data: bytes) -> None:
-        data = self._held + data if self._held else data
+    def receive(self) -> bytes | None:
+        """Return a whole answer, or None when there is none yet."""
+        try:
+            data = self.socket.recv(65_536)
+        except ssl.SSLWantReadError:
+            return None
+        if not data:
+            raise ConnectionError("the server cut a connection under load")
+        data = self.held + data if self.held else data
         head = data.find(b"\r\n\r\n")
         if head < 0 or len(data) < head + 4 + _length(data, head):
-            self._held = data
-            return
-        self._held, self.last = b"", data
-        status = data[9:12]
-        self._run.answered(status, time.perf_counter() - self._sent_at)
-        if status == BUSY:
-            # As a peer does that was told `Retry-After: 1`.
-            asyncio.get_running_loop().call_later(1.0, self.send)
-        else:
-            self.send()
+            self.held = data
+            return None
+        self.held, self.last = b"", data
+        return data
 
 
 def _length(data: bytes, head: int) -> int:
@@ -115,42 +113,49 @@ def _length(data: bytes, head: int) -> int:
 class _Run:
     """The state of one slice."""
 
-    def __init__(self, requests: Sequence[bytes], *, endless: bool) -> None:
-        self._requests, self._endless = requests, endless
-        self._next = 0
-        self._ends = 0.0
-        self._resting = 0
-        self.lanes: list[_Lane] = []
+    def __init__(self, lanes: Sequence[_Lane], requests: Sequence[bytes], ends: float, *, endless: bool) -> None:
+        self._lanes = {lane.socket.fileno(): lane for lane in lanes}
+        self._requests = cycle(requests) if endless else iter(requests)
+        self._ends = ends
+        self._poll = select.epoll()
+        self._pausing: deque[tuple[float, _Lane]] = deque()
+        self._open = len(lanes)
         self.taken: list[float] = []
         self.statuses: dict[bytes, int] = {}
-        self.over: asyncio.Future[None]
+        for number in self._lanes:
+            self._poll.register(number, select.EPOLLIN)
 
-    def begin(self, seconds: float) -> None:
-        self.over = asyncio.get_running_loop().create_future()
-        self._ends = time.perf_counter() + seconds
-        for lane in self.lanes:
-            lane.send()
+    def play(self) -> None:
+        """Send and receive until every connection has rested."""
+        for lane in self._lanes.values():
+            self._next(lane)
+        while self._open:
+            # Whoever pauses is looked at every 10 ms; without them nothing but answers wakes this process.
+            for number, _ in self._poll.poll(0.01 if self._pausing else 30):
+                self._receive(self._lanes[number])
+            while self._pausing and self._pausing[0][0] <= time.perf_counter():
+                self._next(self._pausing.popleft()[1])
+        self._poll.close()
 
-    def next(self) -> bytes | None:
-        place = self._next
-        if time.perf_counter() >= self._ends or (place >= len(self._requests) and not self._endless):
-            return None
-        self._next = place + 1
-        return self._requests[place % len(self._requests)]
+    def _next(self, lane: _Lane) -> None:
+        request = next(self._requests, None) if time.perf_counter() < self._ends else None
+        if request is None:
+            self._open -= 1
+        else:
+            lane.send(request)
 
-    def answered(self, status: bytes, seconds: float) -> None:
-        if status != BUSY:
-            self.taken.append(seconds)
+    def _receive(self, lane: _Lane) -> None:
+        answer = lane.receive()
+        if answer is None:
+            return
+        status = answer[9:12]
         self.statuses[status] = self.statuses.get(status, 0) + 1
-
-    def rest(self, _lane: _Lane) -> None:
-        self._resting += 1
-        if self._resting == len(self.lanes) and not self.over.done():
-            self.over.set_result(None)
-
-    def lost(self, _lane: _Lane) -> None:
-        if hasattr(self, "over") and not self.over.done():
-            self.over.set_exception(ConnectionError("the server cut a connection under load"))
+        if status == BUSY:
+            # As a peer does that was told `Retry-After: 1`.
+            self._pausing.append((time.perf_counter() + 1.0, lane))
+            return
+        self.taken.append(time.perf_counter() - lane.sent_at)
+        self._next(lane)
 
 
 def run_slice(
@@ -165,34 +170,23 @@ def run_slice(
         seconds: how long new requests are begun; those in flight are waited for.
         endless: begin again when the requests are used up.
     """
-    return uvloop.run(_slice(target, requests, connections, seconds, endless))
-
-
-async def _slice(target: Target, requests: Sequence[bytes], connections: int, seconds: float, endless: bool) -> Slice:
-    run, loop = _Run(requests, endless=endless), asyncio.get_running_loop()
-    for _ in range(connections):
-        _, lane = await loop.create_connection(
-            lambda: _Lane(run), "127.0.0.1", target.port, ssl=target.context, server_hostname="127.0.0.1"
-        )
-        run.lanes.append(lane)
+    lanes = [_Lane(target) for _ in range(connections)]
     gc.collect()
     gc.disable()
     try:
         server, client, begun = processor_seconds(*target.pids), time.process_time(), time.perf_counter()
-        run.begin(seconds)
-        await run.over
+        run = _Run(lanes, requests, begun + seconds, endless=endless)
+        run.play()
         took, used = time.perf_counter() - begun, time.process_time() - client
         server = processor_seconds(*target.pids) - server
     finally:
         gc.enable()
-    run.over = loop.create_future()
-    run.over.set_result(None)
-    for lane in run.lanes:
-        lane.transport.close()
-    return _result(run, took, server, used)
+        for lane in lanes:
+            lane.socket.close()
+    return _result(run, lanes, took, server, used)
 
 
-def _result(run: _Run, took: float, server: float, client: float) -> Slice:
+def _result(run: _Run, lanes: Sequence[_Lane], took: float, server: float, client: float) -> Slice:
     taken = sorted(run.taken) or [0.0]
     return Slice(
         requests=len(run.taken),
@@ -202,5 +196,5 @@ def _result(run: _Run, took: float, server: float, client: float) -> Slice:
         server_seconds=server,
         client_seconds=client,
         statuses={int(status): count for status, count in run.statuses.items()},
-        answers=tuple(lane.last for lane in run.lanes),
+        answers=tuple(lane.last for lane in lanes),
     )

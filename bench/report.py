@@ -159,16 +159,17 @@ def _time(results: Results) -> Iterator[str]:
         yield f"There is no flame graph: {flame.get('not_sampled', 'python -m bench.flame has left no raw data')}."
     yield ""
     for name, data in results.items():
-        for title, rows in data["tables"].items():
-            if title.startswith("profile"):
-                yield from _profile(f"{name} {title.removeprefix('profile').replace('_', ' ').strip()}".strip(), rows)
+        if "steps" in data["tables"]:
+            yield from _steps(name, data["tables"]["steps"])
 
 
-def _profile(title: str, rows: list[tuple[str, float]]) -> Iterator[str]:
+def _steps(benchmark: str, rows: list[tuple[str, float]]) -> Iterator[str]:
     total = sum(cost for _, cost in rows)
-    yield from (f"| step of one {title} | µs | share |", "|---|---|---|")
+    yield from (f"| step of one {benchmark} | µs | share |", "|---|---|---|")
     yield from (f"| {step} | {number(cost)} | {cost / total:.0%} |" for step, cost in rows)
     yield from (f"| together | {number(total)} | |", "")
+    yield "Each step alone and over and over, what it needs in the caches; in the whole path it takes longer."
+    yield ""
 
 
 def _median(figure: Figure, data: Mapping[str, Any] | None) -> str:
