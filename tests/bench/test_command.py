@@ -154,9 +154,16 @@ def test_a_failure_is_one_object_too(checkout: Checkout) -> None:
     assert refusal["said"].endswith("RuntimeError: the database went away")
 
 
-def test_a_benchmark_that_ends_well_without_raw_data_has_failed(checkout: Checkout) -> None:
-    checkout.plant("log", "os._exit(0)")
-    assert checkout.bench("--only", "log").returncode == 1
+@pytest.mark.parametrize(
+    "body",
+    ["os._exit(0)", "import atexit\nfigures.add('b', [1])\natexit.register(os._exit, 3)"],
+    ids=["no raw data", "raw data, then a fault"],
+)
+def test_a_benchmark_without_raw_data_or_with_a_fault_at_its_end_has_failed(checkout: Checkout, body: str) -> None:
+    checkout.plant("log", body)
+    done = checkout.bench("--only", "log")
+    assert done.returncode == 1
+    assert "Benchmark log failed" in done.stderr
 
 
 def test_progress_is_told_while_the_benchmark_runs_and_not_with_q(checkout: Checkout) -> None:

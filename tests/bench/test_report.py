@@ -93,7 +93,7 @@ def test_steps_stand_with_their_share(checkout: Checkout) -> None:
     keep(
         checkout,
         "exchange",
-        tables={"profile": [["verify", 75.0], ["sign", 25]], "exchange_bare_16": {"client_busy": [1]}},
+        tables={"steps": [["verify", 75.0], ["sign", 25]], "exchange_bare_16": {"client_busy": [1]}},
     )
     page = page_of(checkout)
     rows = page[page.index("| step of one exchange ") :].splitlines()

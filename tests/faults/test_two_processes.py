@@ -8,8 +8,15 @@ from threading import Barrier, Thread
 
 import psutil
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from node.storage.engine import WRITING
+from protocol.certificates import Purpose
 from protocol.messages import Ping
 from tests.faults.killing import CITIES, RECEIVER, SENDER, a_query, payload, traces
 from tests.faults.processes import count_ready, rows, serve, signed_and_verified
@@ -121,6 +128,30 @@ def test_a_frozen_leader_is_replaced_within_15_s_and_does_nothing_when_it_wakes(
     await_checkpoint(network, size)
     assert rows(network, RECEIVER, "SELECT holder, epoch FROM lease") == [(second, 2)]
     assert signed_and_verified(network, RECEIVER).ok
+
+
+def test_a_new_tls_certificate_reaches_every_process_and_cuts_no_connection(network: RunningNetwork) -> None:
+    certs = network.city(RECEIVER).home / "certs"
+    fresh, _ = network.issue(RECEIVER, Purpose.TLS)
+    key = load_pem_private_key(fresh.key_pem, None)
+    secret = BestAvailableEncryption(network.passphrase(RECEIVER))
+    with ExitStack() as open_wires:
+        before = open_wires.enter_context(network.connected(SENDER, RECEIVER))
+        (certs / "tls.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, secret))
+        (certs / "tls.pem").write_bytes(fresh.chain_pem)
+
+        def all_show_it() -> bool:
+            with ExitStack() as wires:
+                opened = [wires.enter_context(network.connected(SENDER, RECEIVER)) for _ in range(COPIES)]
+                port = network.city(RECEIVER).peer_port
+                shares = [connections_of(one, port) for one in workers_of(network)]
+                shown = {one.tls.getpeercert(True) for one in opened}
+                return min(shares) > 1 and shown == {fresh.certificate.der}
+
+        eventually(all_show_it, seconds=10, what="every process shows the new certificate")
+        raw = a_query(network)
+        before.send(message_bytes(raw.statement, raw.body))
+        assert before.answer().status == 200
 
 
 def test_a_city_of_several_processes_ends_whole(network: RunningNetwork) -> None:

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from node.records.service import release_rules, set_release_rules
 from protocol.claims import Why
 from protocol.envelope import RawMessage
 from protocol.messages import RecordAnswer, RecordKind
-from tests.processes.cities import query, some_person
+from tests.processes.cities import now, query, some_person
 from tests.processes.conftest import CODES, Pair, assert_no_echo
 from tests.processes.forged import forged
 
@@ -135,3 +136,23 @@ def test_too_many_messages_of_one_city_are_told_to_wait(pair: Pair) -> None:
 def _ping(pair: Pair) -> tuple[bytes, bytes]:
     raw = pair.network.seal(pair.third, pair.receiver, b"{}", msg="ping")
     return raw.statement, raw.body
+
+
+def test_a_change_of_rules_holds_for_the_very_next_question(pair: Pair) -> None:
+    """No process keeps a rule: another one, here the command line, changes them while the node serves."""
+    node = pair.network.node(pair.receiver)
+    with node.database.reading() as session:
+        rules = release_rules(session)
+
+    def change(given: list[dict[str, Any]]) -> None:
+        node.database.write(lambda tx: set_release_rules(tx, given, items=node.items, actor="local:test", now=now()))
+
+    assert pair.post(ask(pair)).status == 200
+    try:
+        for _ in range(5):
+            change([rule for rule in rules if rule["item"] != "INS-CERT"])
+            assert pair.post(ask(pair)).status == 403
+            change(rules)
+            assert pair.post(ask(pair)).status == 200
+    finally:
+        change(rules)

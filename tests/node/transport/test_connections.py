@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from node.transport.client import NoAnswer
 from protocol.certificates import Purpose
+from protocol.errors import CertificateRevoked
 from tests.making import make_certificate
 from tests.networks import TestNetwork
 from tests.node.transport.servers import (
@@ -104,6 +106,23 @@ def test_a_connection_under_the_peers_former_certificate_is_not_used_again(netwo
             assert [(await one).status for one in (first, *later)] == [200] * 3
             await here.get(member)
             await until(lambda: (there.connections, there.open) == (4, 1))
+
+    asyncio.run(run())
+
+
+@pytest.mark.threat("T03")
+def test_an_answer_of_a_server_that_was_revoked_meanwhile_is_no_answer(network: TestNetwork) -> None:
+    async def run() -> None:
+        event = asyncio.Event()
+        async with peer(network, when(event, OK)) as there, us(network) as here:
+            asked = asyncio.create_task(here.get(there.member(network)))
+            await until(lambda: len(there.heard) == 1)
+            serial = network[PEER].tls.certificate.serial
+            here.trust = network.trust_under_crl(ME, PEER, revoked=[serial], number=2, now=NOW - timedelta(seconds=1))
+            event.set()
+            with pytest.raises(NoAnswer) as ended:
+                await asked
+            assert isinstance(ended.value.refusal, CertificateRevoked)
 
     asyncio.run(run())
 
