@@ -30,6 +30,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bench.measuring import Figures, Options, Tell, main
+from node.app import new_id
 from node.audit import service
 from node.audit.service import Entry, Log
 from node.storage.encryption import open_vault
@@ -160,7 +161,7 @@ def an_entry(number: int, dice: random.Random) -> Entry:
     """Return the entry of an answered question."""
     return Entry(
         kind="message", dir="in", time=START + timedelta(milliseconds=number), peer="450400",
-        jti=f"01936b0e-7c21-7d30-8f5e-{dice.getrandbits(48):012x}", msg="record.query",
+        jti=new_id(), msg="record.query",
         request=encode(dice.randbytes(32)), reply=encode(dice.randbytes(32)), status=200, item="PEN-LUMPSUM",
         case=f"KS450400202611{number:09}", basis=BASES[number % len(BASES)], officer=f"o-{dice.getrandbits(64):016x}",
         person=("01", f"{440000000000000000 + number % 340_000}"),

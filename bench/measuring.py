@@ -14,16 +14,21 @@ import argparse
 import json
 import os
 import platform
+import sqlite3
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
+
+from tests.databases import binaries_of_postgresql
 
 ROUNDS: Final = 8
 PEOPLE: Final = 340_000
@@ -126,12 +131,31 @@ def processor_seconds(*pids: int) -> float:
 def machine() -> dict[str, Any]:
     """Return what the figures were measured on."""
     return {
+        "date": datetime.now(UTC).date().isoformat(),
         "system": platform.platform(),
+        "processor": _processor(),
         "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "postgresql": _postgresql(),
         "processors": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "load_before": round(os.getloadavg()[0], 2),
     }
+
+
+def _processor() -> str:
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text().splitlines() if facts.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()
+
+
+def _postgresql() -> str:
+    binaries = binaries_of_postgresql()
+    if binaries is None:
+        return "none"
+    told = subprocess.run([binaries / "postgres", "--version"], capture_output=True, check=False, text=True)
+    return told.stdout.strip()
 
 
 def main(name: str, run: Callable[[Options, Figures, Tell], None]) -> None:

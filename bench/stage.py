@@ -134,7 +134,7 @@ class Stage:
         with on_cores(*cores):
             process = subprocess.Popen(
                 [sys.executable, "-m", *line, "--home", str(home), "--peer", f"127.0.0.1:{port}"],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         log.close()
         self.processes.append(process)

@@ -18,10 +18,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
-import click
 import typer
 import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from typer.exceptions import TyperException
 
 from config.data import read_demo_network, read_demo_policy
 from config.faults import SettingsInvalid
@@ -237,7 +237,7 @@ def _mount_serve(app: typer.Typer, terminal: Terminal, opening: Opening) -> None
         workers: int = typer.Option(1, min=1, max=64, help=terminal.text("进程数", "processes")),
     ) -> None:
         if role not in ROLES:
-            raise click.UsageError(f"--role: {' | '.join(ROLES)}")
+            raise typer.BadParameter(" | ".join(ROLES), param_hint="--role")
         flags = {"peer.listen": peer, "console.listen": console}
         loaded = opening.loaded({key: value for key, value in flags.items() if value})
         settings = loaded.settings
@@ -303,12 +303,11 @@ def _run(terminal: Terminal, arguments: list[str]) -> int:
         return int(code or 0)
     except typer.Exit as end:
         return int(end.exit_code)
-    except click.exceptions.Exit as end:
-        return int(end.exit_code)
-    except click.ClickException as fault:
-        fault.show()
+    except TyperException as fault:
+        typer.echo(f"✘ {fault.format_message()}", err=True)
+        typer.echo(terminal.text("下一步: 加 --help 查看用法", "Next: add --help to see how it is used"), err=True)
         return USAGE
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return REFUSED
     except Exception as fault:
         return _explain(terminal, fault)

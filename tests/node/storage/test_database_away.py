@@ -90,8 +90,10 @@ def test_a_connection_that_ended_while_it_was_idle_is_replaced_unnoticed(
 ) -> None:
     database = open_database(postgresql_url)
     other = open_database(postgresql_url)
-    others = "WHERE pid <> pg_backend_pid() AND datname = current_database()"
-    ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity {others}"
+    ended = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    )
 
     def ask(transaction: Transaction) -> int:
         return int(transaction.session.execute(text("SELECT 1")).scalar_one())

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from node.transport.outbound import KEPT_SECONDS
 from node.transport.server import Patience
-from node.transport.warming import REST_SECONDS, SPREAD_SECONDS, TURN_SECONDS, Warming
+from node.transport.warming import CALL_SECONDS, REST_SECONDS, SPREAD_SECONDS, TURN_SECONDS, Warming
 from protocol.certificates import Purpose
 from protocol.envelope import Trust
 from protocol.manifest import Status
@@ -138,12 +138,14 @@ def test_when_our_certificate_is_replaced_connections_are_opened_anew(network: T
 
 def test_a_learnt_certificate_is_no_reason_to_call(network: TestNetwork) -> None:
     async def use(there: Peer, _third: Peer, here: Us, warming: Warming) -> None:
-        await first_calls(here, warming)
-        await until(lambda: not warming._calls)
-        here.trust = dataclasses.replace(here.trust, certificates={})
-        await first_calls(here, warming)
-        await until(lambda: not warming._calls)
-        assert (there.connections, len(there.heard)) == (1, 1)
+        here.trust = trusting(network, there)  # nobody listens where the other should be
+        with capture_logs() as told:
+            await first_calls(here, warming)
+            await until(lambda: not warming._calls)
+            here.trust = dataclasses.replace(here.trust, certificates={})
+            await first_calls(here, warming)
+            await until(lambda: not warming._calls)
+        assert (there.connections, len(there.heard), len(told)) == (1, 1, 1)
 
     run_with(network, use)
 
@@ -185,9 +187,9 @@ def test_the_loop_waits_for_nobody_and_ends_with_the_process(network: TestNetwor
         here.seconds += SPREAD_SECONDS
         await until(lambda: (len(there.heard), len(third.heard)) == (1, 1))
         stopping.set()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(CALL_SECONDS / 2):
             await loop
-        await until(lambda: not warming._calls and third.open == 0)
+            await until(lambda: not warming._calls and third.open == 0)
 
     run_with(network, use, other=silent)
 
