@@ -33,6 +33,8 @@ from tests.databases import binaries_of_postgresql
 ROUNDS: Final = 8
 PEOPLE: Final = 340_000
 SEED: Final = 20241210
+AVAILABLE: Final = frozenset(os.sched_getaffinity(0))
+"""The cores that this process may use, as it found them."""
 Tell = Callable[[str], None]
 Measure = Callable[[], float]
 """Runs one slice and returns its rate."""
@@ -112,7 +114,7 @@ def ratios(series: dict[str, Any], name: str) -> list[float]:
 def on_cores(*cores: int) -> Iterator[None]:
     """Keep this process, and all that it starts meanwhile, on these cores."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, set(cores) & before or before)
+    os.sched_setaffinity(0, set(cores) & AVAILABLE or before)
     try:
         yield
     finally:
