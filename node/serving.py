@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from random import SystemRandom
 from typing import Any, Final
 
 import structlog
@@ -23,6 +24,7 @@ from node import worker
 from node.app import Running, book_start, console_app, peer_app
 from node.transport.server import Patience, bind, console_server, is_reachable_without_certificate, peer_server
 from node.transport.tls import listening_context
+from node.transport.warming import Warming
 
 ROLES: Final = ("all", "peer", "console", "worker")
 RESTART_PAUSE_SECONDS: Final = 1.0
@@ -85,6 +87,8 @@ async def serve(serving: Serving, running: Running) -> None:
         tasks.append(loop.create_task(worker.work(running, serving.stopping)))
     else:
         tasks.append(loop.create_task(running.catch_up.poll()))
+    if serving.role in ("all", "console"):  # those that ask for people
+        tasks.append(loop.create_task(Warming(running.clients, SystemRandom().random).run(serving.stopping)))
     tasks += [loop.create_task(server.serve(sockets)) for server, sockets in servers]
     try:
         await _test_ourselves(serving)
