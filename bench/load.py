@@ -4,8 +4,8 @@ Every request is complete before the clock starts, TLS records apart. A connecti
 answer is complete; of an answer only status and length are read. What a slice took of the client's own processor
 time stands in its result, and a slice in which that was too much is void.
 
-There is no event loop: uvloop keeps what is written until the end of its turn, so that client and server, both of
-them doing so, wait for each other by turns and neither is ever busy. Here a request leaves at once.
+There is no event loop: epoll over non-blocking sockets costs as little as a protocol on uvloop (16 µs a request), and
+a request leaves at once, not at the end of a turn.
 """
 
 import gc
