@@ -18,12 +18,12 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from typing import Final
 
@@ -90,23 +90,25 @@ class Subject:
 def run(options: Options, figures: Figures, tell: Tell) -> None:
     """Fill the logs, then measure them by turns."""
     size = min(LARGEST, options.size)
-    with _databases(figures) as databases:
-        subjects = [_subject(name, database, options.seed) for name, database in databases.items()]
+    with _subjects(figures, options.seed) as subjects:
         for subject in subjects:
             tell(f"{subject.name}: filling to {size} entries")
-            for first in range(0, size, STEP):
-                subject.fill(min(STEP, size - first))
-                subject.sign()
+            _fill_and_sign(subject, size)
         rates: dict[str, list[float]] = {}
         for number in range(options.rounds):
             tell(f"round {number + 1} of {options.rounds}")
-            for measure in (_verify, _checkpoint, _append_groups, _append_single):
-                for subject in subjects:
-                    name, rate = measure(subject, options.seconds)
-                    rates.setdefault(name, []).append(rate)
+            for measure, subject in product((_verify, _checkpoint, _append_groups, _append_single), subjects):
+                name, rate = measure(subject, options.seconds)
+                rates.setdefault(name, []).append(rate)
         for name, runs in rates.items():
             figures.add(name, runs)
         figures.tables["log"] = {"entries": size, "bytes_per_entry": {one.name: _length(one) for one in subjects}}
+
+
+def _fill_and_sign(subject: Subject, size: int) -> None:
+    for first in range(0, size, STEP):
+        subject.fill(min(STEP, size - first))
+        subject.sign()
 
 
 def _verify(subject: Subject, _seconds: float) -> tuple[str, float]:
@@ -173,45 +175,30 @@ def _length(subject: Subject) -> int:
         return round(statistics.mean(len(service.entry(session, index)[0]) for index in range(min(STEP, 400))))
 
 
-def _subject(name: str, database: Database, seed: int) -> Subject:
-    key = Ed25519PrivateKey.from_private_bytes(random.Random(seed).randbytes(32))
-    return Subject(name, database, LOG, key, random.Random(seed), count())
-
-
 LOG: Final = Log(ORIGIN, open_vault(bytes(range(32)), os.urandom), os.urandom)
 
 
 @contextmanager
-def _databases(figures: Figures) -> Iterator[dict[str, Database]]:
+def _subjects(figures: Figures, seed: int) -> Iterator[list[Subject]]:
     """Make an empty log on both databases; remove both afterwards."""
-    root, opened = Path(tempfile.mkdtemp(prefix="tongban-log-")), dict[str, Database]()
+    key = Ed25519PrivateKey.from_private_bytes(random.Random(seed).randbytes(32))
+    with ExitStack() as stack:
 
-    def open_one(name: str, url: str) -> None:
-        opened[name] = Database(open_engine(url), LOG.close_group)
+        def opened(name: str, url: str) -> Subject:
+            database = Database(open_engine(url), LOG.close_group)
+            stack.callback(database.engine.dispose)
+            return Subject(name, database, LOG, key, random.Random(seed), count())
 
-    try:
-        open_one("sqlite", migrate(f"sqlite:///{root / 'node.db'}"))
-        with _postgresql(figures, open_one):
-            try:
-                yield opened
-            finally:
-                for database in opened.values():
-                    database.engine.dispose()
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
-
-
-@contextmanager
-def _postgresql(figures: Figures, open_one: Callable[[str, str], None]) -> Iterator[None]:
-    binaries = binaries_of_postgresql()
-    if binaries is None:
-        for what in ("verify", "checkpoint", "append", "append_group_of_1"):
-            figures.refuse(f"log_{what}_postgresql_per_second", "PostgreSQL is not installed")
-        yield
-        return
-    with running_postgresql(binaries) as server:
-        open_one("postgresql", server.pattern(["log"]).format(code="log"))
-        yield
+        root = Path(tempfile.mkdtemp(prefix="tongban-log-"))
+        stack.callback(shutil.rmtree, root, ignore_errors=True)
+        subjects, binaries = [opened("sqlite", migrate(f"sqlite:///{root / 'node.db'}"))], binaries_of_postgresql()
+        if binaries is None:
+            for what in ("verify", "checkpoint", "append", "append_group_of_1"):
+                figures.refuse(f"log_{what}_postgresql_per_second", "PostgreSQL is not installed")
+        else:
+            server = stack.enter_context(running_postgresql(binaries))
+            subjects.append(opened("postgresql", server.pattern(["log"]).format(code="log")))
+        yield subjects
 
 
 if __name__ == "__main__":

@@ -1,29 +1,35 @@
 """How long a question takes, client included: one city, and the whole network at once; ours against plain httpx.
 
-    query_1_p50_ms          `ask_city` of one live peer: sign, commit message and entry, send, verify, commit the reply
-    query_15_p50_ms         `ask_network` of 15 live peers: until the last has answered
-    query_15_plain_p50_ms   the same, over one shared `httpx.AsyncClient`
-    query_15_ratio          ours ÷ plain
-    query_15_over_1         15 peers ÷ one
+    query_1_p50_ms                `ask_city` of one live city: sign, commit message and entry, send, verify, commit reply
+    query_15_p50_ms               `ask_network` of 15 live cities: until the last has answered
+    query_15_plain_p50_ms         the same, over one shared `httpx.AsyncClient`
+    query_15_ratio                ours ÷ plain
+    query_15_over_1               15 cities ÷ one
+    query_15_light_{p50_ms,plain_p50_ms,ratio}    the same over 15 cities that answer at once (`bench/light_peers.py`)
 
-Every city is a process with a registry of its own, whose SQLite commits with `synchronous=FULL`; subjects are drawn
-at random. This process and the peers each have a core, so 15 peers share one: in a network of machines they would not,
-and what they take stands in both sides of the ratio. Queries alternate, one by one; a run is a round of them.
+Live cities are processes with a registry each, whose SQLite commits with `synchronous=FULL`; subjects are drawn at
+random. They share this machine's cores with each other and with the client, and what they take, several times what
+the client takes, stands on both sides of their ratio. The light ones leave a core to the client and show the asking
+side alone, as a network of machines would. Queries alternate, one by one; a run is a round of them.
 """
 
+import gc
 import os
 import re
 import shutil
+import signal
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Final
 
 import httpx
-import psutil
 import uvloop
 
 from bench.measuring import Figures, Options, Tell, main, on_cores
@@ -33,7 +39,7 @@ from node.app import Running, start
 from node.exchange.service import Asking
 from node.records.service import CityAnswer, Enquiry, ask_city, ask_network, open_consultation
 from node.simulation.demo import new_root
-from node.simulation.network import DemoNetwork, fill_registries, free_base, make_network, set_demo_policy
+from node.simulation.network import DemoCity, DemoNetwork, fill_registries, free_base, make_network, set_demo_policy
 from node.simulation.people import people
 from node.terminal import Terminal
 from protocol.claims import Who, Why
@@ -47,7 +53,7 @@ CLIENT_CORE: Final = 0
 PEERS_CORE: Final = 1
 QUERIES: Final = 20
 """of each kind in a round"""
-WARM_UP: Final = 10
+READY_SECONDS: Final = 30
 SECONDS: Final = 10.0
 ANSWERED: Final = ("answer", "none")
 
@@ -114,38 +120,57 @@ async def _median(ask: Callable[[], Awaitable[float]], count: int) -> float:
     return statistics.median([await ask() for _ in range(count)])
 
 
-async def measure(questions: Questions, peers: Sequence[str], rounds: int, figures: Figures) -> None:
-    """Ask by turns, and add the figures."""
-    ours = questions.running.asking
-    members = questions.running.keeper.current.manifest.active()
+async def compare(questions: Questions, peers: Sequence[str], rounds: int) -> tuple[list[float], list[float]]:
+    """Ask all peers by turns, over our client and over plain httpx; return both medians of each round, ms."""
+    ours, members = questions.running.asking, questions.running.keeper.current.manifest.active()
+    seen: tuple[list[float], list[float]] = ([], [])
     async with plain_httpx(questions.running, *members) as http:
         plain = replace(ours, clients=PlainHttpx(http))  # type: ignore[arg-type]
-        for asking in (ours, plain):
-            await _median(lambda asking=asking: questions.all(asking, peers), WARM_UP)  # type: ignore[misc]
-        seen: dict[str, list[float]] = {"one": [], "all": [], "plain": []}
-        for number in range(rounds):
-            taken: dict[str, list[float]] = {"one": [], "all": [], "plain": []}
+        for number in range(rounds + 1):
+            taken: tuple[list[float], list[float]] = ([], [])
             for _ in range(QUERIES):
-                taken["one"].append(await questions.one(ours, peers[number % len(peers)]))
-                taken["all"].append(await questions.all(ours, peers))
-                taken["plain"].append(await questions.all(plain, peers))
-            for name, values in taken.items():
-                seen[name].append(statistics.median(values))
-    figures.add("query_1_p50_ms", seen["one"])
-    figures.add("query_15_p50_ms", seen["all"])
-    figures.add("query_15_plain_p50_ms", seen["plain"])
-    figures.add("query_15_ratio", [a / b for a, b in zip(seen["all"], seen["plain"], strict=True)])
-    figures.add("query_15_over_1", [a / b for a, b in zip(seen["all"], seen["one"], strict=True)])
+                taken[0].append(await questions.all(ours, peers))
+                taken[1].append(await questions.all(plain, peers))
+            if number:  # the first round warms up
+                seen[0].append(statistics.median(taken[0]))
+                seen[1].append(statistics.median(taken[1]))
+    return seen
 
 
-async def _ask_everybody(home: Path, opening: Opening, options: Options, figures: Figures, codes: list[str]) -> None:
-    running = await start(opening.at(home).node())
+async def measure_live(questions: Questions, peers: Sequence[str], rounds: int, figures: Figures) -> None:
+    """Add the figures of live cities."""
+    ours = questions.running.asking
+    single = [await _median(lambda: questions.one(ours, peers[0]), QUERIES * 2) for _ in range(rounds + 1)][1:]
+    mine, plain = await compare(questions, peers, rounds)
+    figures.add("query_1_p50_ms", single)
+    figures.add("query_15_p50_ms", mine)
+    figures.add("query_15_plain_p50_ms", plain)
+    figures.add("query_15_ratio", [a / b for a, b in zip(mine, plain, strict=True)])
+    figures.add("query_15_over_1", [a / b for a, b in zip(mine, single, strict=True)])
+
+
+async def measure_light(questions: Questions, peers: Sequence[str], rounds: int, figures: Figures) -> None:
+    """Add the figures of light cities."""
+    mine, plain = await compare(questions, peers, rounds)
+    figures.add("query_15_light_p50_ms", mine)
+    figures.add("query_15_light_plain_p50_ms", plain)
+    figures.add("query_15_light_ratio", [a / b for a, b in zip(mine, plain, strict=True)])
+
+
+Measure = Callable[[Questions, Sequence[str], int, Figures], Awaitable[None]]
+
+
+async def _ask(measure: Measure, cities: Sequence[DemoCity], opening: Opening, options: Options, fs: Figures) -> None:
+    """Run a measurement from a node without ports of the first city; the others are asked."""
+    running, codes = await start(opening.at(cities[0].home).node()), [city.code for city in cities]
     try:
         await running.adopt_own()
-        await running.catch_up.poll()
+        if measure is measure_live:
+            await running.catch_up.poll()
         questions = await _questions(running, options, codes)
-        peers = [code for code in codes if code != running.node.member]
-        await measure(questions, peers, max(options.rounds, 6), figures)
+        gc.collect()
+        gc.freeze()  # as a serving process does
+        await measure(questions, codes[1:], max(options.rounds, 6), fs)
     finally:
         await running.stop()
 
@@ -163,7 +188,7 @@ async def _questions(running: Running, options: Options, codes: list[str]) -> Qu
 
 
 def run(options: Options, figures: Figures, tell: Tell) -> None:
-    """Start the cities, ask, end them."""
+    """Start the cities, ask, end them; then again with light ones."""
     opening, root = Opening(Terminal(lang="en")), new_root()
     members = opening.demo_members()[: options.cities]
     tell(f"{len(members)} cities")
@@ -171,12 +196,36 @@ def run(options: Options, figures: Figures, tell: Tell) -> None:
     network = DemoNetwork(make_network(root, members, base, network="bench-query", opening=opening))
     try:
         _open(network, opening, options, tell)
-        codes = [city.code for city in network.cities]
-        with on_cores(CLIENT_CORE):
-            uvloop.run(_ask_everybody(network.cities[0].home, opening, options, figures, codes))
+        tell("live cities")
+        uvloop.run(_ask(measure_live, network.cities, opening, options, figures))
+        network.stop_all()
+        tell("light cities")
+        with light_cities(network.cities[1:]), on_cores(CLIENT_CORE):
+            uvloop.run(_ask(measure_light, network.cities, opening, options, figures))
     finally:
         network.stop_all()
         shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def light_cities(cities: Sequence[DemoCity]) -> Iterator[None]:
+    """Run these cities as light peers, on a core of their own."""
+    log = cities[0].home / "light.log"
+    homes = [word for city in cities for word in ("--home", str(city.home))]
+    with log.open("wb") as said, on_cores(PEERS_CORE):
+        command = [sys.executable, "-m", "bench.light_peers", *homes]
+        process = subprocess.Popen(command, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
+    try:
+        for _ in range(READY_SECONDS * 50):
+            if b"ready" in log.read_bytes():
+                break
+            time.sleep(0.02)
+        else:
+            raise RuntimeError(f"the light cities did not become ready: {log.read_text(errors='replace')[-800:]}")
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
 
 
 def _open(network: DemoNetwork, opening: Opening, options: Options, tell: Tell) -> None:
@@ -188,9 +237,6 @@ def _open(network: DemoNetwork, opening: Opening, options: Options, tell: Tell) 
         _as_in_service(city.home / "tongban.toml")
         network.start(city.code, console=False)
         network.wait(city.code)
-    for process in network.processes.values():
-        for thread in psutil.Process(process.pid).threads():
-            os.sched_setaffinity(thread.id, {PEERS_CORE})
 
 
 def _as_in_service(path: Path) -> None:

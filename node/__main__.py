@@ -243,32 +243,33 @@ def _mount_serve(app: typer.Typer, terminal: Terminal, opening: Opening) -> None
         settings = loaded.settings
         set_up_logging(settings.logging.level, settings.logging.format)
         listen, ours = settings.peer.listen, settings.console.listen
+        places = (listen.host, listen.port), None if no_console else (ours.host, ours.port)
         try:
-            ports = open_ports(role, (listen.host, listen.port), None if no_console else (ours.host, ours.port))
+            ports = open_ports(role, *places)
         except OSError as fault:
             what = (f"端口不可用：{fault.strerror}", f"A port cannot be used: {fault.strerror}")
             todo = ("换用 --peer / --console 端口", "use other ports: --peer / --console")
             terminal.fail(what, side=("本市", "this city"), next_step=todo, code=UNAVAILABLE)
         if workers == 1:
             raise typer.Exit(_serve_process(terminal, opening, settings, ports, role))
-        roles = [role if slot == 0 or role != "all" else "peer" for slot in range(workers)]
-        raise typer.Exit(
-            supervise(workers, lambda slot: _serve_process(terminal, opening, settings, ports, roles[slot]))
-        )
+        ports.close()  # they are free: now each process listens for itself
+
+        def serve_slot(slot: int) -> int:
+            part = role if slot == 0 or role != "all" else "peer"
+            return _serve_process(terminal, opening, settings, open_ports(part, *places, shared=True), part)
+
+        raise typer.Exit(supervise(workers, serve_slot))
 
 
 def _serve_process(terminal: Terminal, opening: Opening, settings: Settings, ports: Ports, role: str) -> int:
     """Serve with one process until a signal; return its exit code."""
-    served = Ports(
-        ports.peer if role in ("all", "peer") else None, ports.console if role in ("all", "console") else None
-    )
 
     def tell(zh: str, en: str) -> None:
         print(terminal.text(zh, en) if not terminal.json else f'{{"ready": "{en}"}}', flush=True)
 
     async def run() -> None:
         running = await start(opening.checked(open_node(settings)))
-        await serve(Serving(role, served, tell, opening.actor()), running)
+        await serve(Serving(role, ports, tell, opening.actor()), running)
 
     try:
         uvloop.run(run())

@@ -43,6 +43,12 @@ class Ports:
     peer: socket.socket | None
     console: socket.socket | None
 
+    def close(self) -> None:
+        """Free them again."""
+        for listener in (self.peer, self.console):
+            if listener is not None:
+                listener.close()
+
 
 @dataclass(frozen=True, slots=True)
 class Serving:
@@ -57,15 +63,15 @@ class Serving:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-def open_ports(role: str, peer: tuple[str, int], console: tuple[str, int] | None) -> Ports:
-    """Bind what the role serves.
+def open_ports(role: str, peer: tuple[str, int], console: tuple[str, int] | None, *, shared: bool = False) -> Ports:
+    """Bind what the role serves; `shared` with the other processes of this node.
 
     Raises:
         OSError: a port is taken or not allowed.
     """
     return Ports(
-        peer=bind(*peer) if role in ("all", "peer") else None,
-        console=bind(*console) if console is not None and role in ("all", "console") else None,
+        peer=bind(*peer, shared=shared) if role in ("all", "peer") else None,
+        console=bind(*console, shared=shared) if console is not None and role in ("all", "console") else None,
     )
 
 
@@ -145,7 +151,7 @@ async def _wait_until_listening(host: str, port: int) -> None:
 
 
 def supervise(count: int, run: Callable[[int], int]) -> int:
-    """Run `count` processes on the same sockets, start one again that dies, end all on a signal.
+    """Run `count` processes, start one again that dies, end all on a signal.
 
     Returns the exit code: that of a process that failed its checks, else 0.
     """

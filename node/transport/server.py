@@ -218,8 +218,11 @@ def console_server(app: Any) -> uvicorn.Server:
     )
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """Return a listening socket.
+
+    `shared`: others of this user may listen there too. The kernel then gives each new connection to one of them by
+    its hash; on one socket for all, whoever is awake takes most, and a second process has little to do.
 
     Raises:
         OSError: the port is taken or not allowed.
@@ -227,6 +230,8 @@ def bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.bind((host, port))
     listener.listen(512)
     listener.setblocking(False)

@@ -369,3 +369,11 @@ def test_the_fast_way_never_names_what_is_wrong(monkeypatch: pytest.MonkeyPatch)
     stored = a_log(0, 700, [300, 600])
     monkeypatch.setattr(verification, "read_back", lambda *_: False)
     assert outcome(stored, [], Walk.take) == (None, WHOLE.frontier_at(700), 2, 600)
+
+
+def test_a_log_is_read_a_bounded_number_of_entries_at_a_time(small_node: Database) -> None:
+    write(small_node, SIZE)
+    with small_node.reading() as session:
+        runs = list(store.entries_from(session, 100, SIZE))
+    assert [len(rows) for rows in runs] == [store.BATCH, SIZE - 100 - store.BATCH]
+    assert [index for rows in runs for index, _, _ in rows] == list(range(100, SIZE))
