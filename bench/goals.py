@@ -120,6 +120,13 @@ QUERY: Final = (
     ),
     Figure("query_15_p50_ms", "network query of 15 live cities, until the last has answered", "ms"),
     Figure("query_15_plain_p50_ms", "the same with one shared plain httpx client", "ms"),
+    Figure(
+        "query_15_light_p50_ms",
+        "network query of 15 cities that answer at once, so that the asking side alone is seen",
+        "ms",
+    ),
+    Figure("query_15_light_plain_p50_ms", "the same with one shared plain httpx client", "ms"),
+    Figure("query_15_light_ratio", "ours ÷ plain there", RATIO),
     Figure("query_15_over_1", "15 cities ÷ one", RATIO),
 )
 LOG: Final = (

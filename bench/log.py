@@ -8,7 +8,7 @@
 
 Both databases are filled to 200,000 entries (`--size` when that is less), with a checkpoint every 10,000, then
 measured by turns; a verification that does not prove every entry ends the run. Entries are those of answered
-questions about a person, of 480 bytes, with a longer legal basis in most of them: 700 bytes on average, so that
+questions about a person, of 480 bytes, with a longer legal basis in most of them: 600 bytes on average, so that
 more is hashed than the exchange gives rise to. Everything is committed with fsync, as the node does it.
 """
 

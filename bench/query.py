@@ -1,6 +1,6 @@
 """How long a question takes, client included: one city, and the whole network at once; ours against plain httpx.
 
-    query_1_p50_ms                `ask_city` of one live city: sign, commit message and entry, send, verify, commit reply
+    query_1_p50_ms                `ask_city` of one live city: sign, commit, send, verify, commit the reply
     query_15_p50_ms               `ask_network` of 15 live cities: until the last has answered
     query_15_plain_p50_ms         the same, over one shared `httpx.AsyncClient`
     query_15_ratio                ours ÷ plain
