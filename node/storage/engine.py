@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import stamina
+from psycopg.pq import TransactionStatus
 from sqlalchemy import DateTime, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError
@@ -77,6 +78,9 @@ def _ping_when_idle(engine: Engine) -> None:
 
     @event.listens_for(engine, "checkout")
     def _ping(connection: Any, record: Any, _proxy: Any) -> None:
+        # A commit that failed before it reached the server leaves its transaction open, and SQLAlchemy does not see it.
+        if connection.info.transaction_status is not TransactionStatus.IDLE:
+            raise DisconnectionError("a transaction was left open")
         idle_since = record.info.get("idle_since")
         if idle_since is None or time.monotonic() - idle_since < PING_AFTER_SECONDS:
             return
