@@ -146,7 +146,7 @@ def test_a_message_goes_out_with_exactly_these_headers(network: TestNetwork) -> 
             await saying(OK)(reader, writer)
 
         async with peer(network, talk) as there, us(network) as here:
-            sent = (there.member(network), b"eyJhbGciOiJFUzI1NiJ9.e30.c2ln", b'{"salt":"s"', "application/json")
+            sent = (there.member(network), b"a.statement.as-it-is", b'{"salt":"s"', "application/json")
             raw, server = await here.clients.post_message(*sent, seconds=5)
             assert (raw.status, raw.body, server, bodies) == (200, b"{}", PEER, [b'{"salt":"s"'])
             first, *lines = there.heard[0].decode().rstrip("\r\n").split("\r\n")
@@ -158,7 +158,7 @@ def test_a_message_goes_out_with_exactly_these_headers(network: TestNetwork) -> 
                 "user-agent": "tongban/1",
                 "content-type": "application/json",
                 "content-length": "11",
-                "tongban-message": "eyJhbGciOiJFUzI1NiJ9.e30.c2ln",
+                "tongban-message": "a.statement.as-it-is",
             }
 
     asyncio.run(run())
