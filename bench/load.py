@@ -133,7 +133,9 @@ class _Run:
             # Whoever pauses is looked at every 10 ms; without them nothing but answers wakes this process.
             for number, _ in self._poll.poll(0.01 if self._pausing else 30):
                 self._receive(self._lanes[number])
-            while self._pausing and self._pausing[0][0] <= time.perf_counter():
+            now = time.perf_counter()
+            # Once no new request is begun, whoever pauses has rested.
+            while self._pausing and (self._pausing[0][0] <= now or now >= self._ends):
                 self._next(self._pausing.popleft()[1])
         self._poll.close()
 

@@ -1,7 +1,7 @@
 """How many messages one peer may send per second, and how many a process works on at a time, counted in memory.
 
 A sliding window of one second; a process restart forgets it, which harms nobody. Refused messages of a
-peer are logged at most thirty times a minute, so that a flood cannot fill the log.
+peer are noted, in the log and in the operating log, at most thirty times a minute: a flood fills neither.
 """
 
 from typing import Final

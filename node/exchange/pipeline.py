@@ -247,10 +247,10 @@ class Pipeline:
     async def _refuse(self, refusal: Refusal, raw: RawMessage, certificate: Certificate, *, trace: str = "") -> Sealed:
         trace = trace or self._trace()
         peer, number = certificate.member, read_number(raw.statement)
-        logger.info("message.refused", peer=peer, slug=refusal.slug, trace=trace)
         body = json.dumps(format_problem(refusal, trace=trace), ensure_ascii=False).encode()
         statement = self._signed_refusal(refusal, raw, body, certificate, number)
         if self.limits.may_log_refusal(peer):
+            logger.info("message.refused", peer=peer, slug=refusal.slug, trace=trace)
             await self._log_refusal(refusal, raw, peer, number)
         closing = isinstance(refusal, ENDING)
         return Sealed(refusal.status, statement, body, PROBLEM_TYPE, refusal.retry_after_seconds, closing)
@@ -292,7 +292,7 @@ class Pipeline:
             slug=refusal.slug,
         )
         try:
-            await self.writer.submit(lambda transaction: transaction.append(entry))
+            await self.writer.read(lambda reading: reading.append(entry), ())
         except Exception:
             logger.warning("refusal.not_logged", peer=peer, slug=refusal.slug)
 

@@ -119,8 +119,8 @@ class Answered:
 class Asking:
     """Everything that asking needs, as values."""
 
-    write: Callable[[Callable[[Transaction], Any]], Any]
-    """awaitable commit of one work: `Writer.submit`"""
+    read: Callable[[Callable[[Reading], Any], Ahead], Any]
+    """awaitable commit of what a reading appends and adds: `Writer.read`"""
     clients: PeerClients
     trust: Callable[[], Trust]
     key: Callable[[], MessageKey]
@@ -154,7 +154,7 @@ class Asking:
         answers = [self._signed(question) for question in questions]  # 1
         signed = [one for one in answers if isinstance(one, Booked)]
         if signed:
-            await self.write(lambda transaction: self._book_requests(transaction, signed))  # 2
+            await self.read(lambda reading: self._book_requests(reading, signed), ())  # 2
         return answers
 
     async def send(self, booked: Booked, *, seconds: float) -> Answered:
@@ -169,7 +169,7 @@ class Asking:
             if problem is None or problem.known is not ManifestBehind or attempt == ATTEMPTS - 1:
                 break
         if reply is not None:
-            await self.write(lambda transaction: self._book_reply(transaction, request, reply, question))  # 5
+            await self.read(lambda reading: self._book_reply(reading, request, reply, question), ())  # 5
         if problem is not None:
             raise RefusedByPeer(question.member, problem, signed=reply is not None)
         if reply is None:
@@ -219,21 +219,20 @@ class Asking:
         statement = seal(claims, key)
         return Message(claims=claims, statement=statement, digest=sha256(statement), body=question.body)
 
-    def _book_requests(self, transaction: Transaction, signed: Sequence[Booked]) -> None:
+    def _book_requests(self, reading: Reading, signed: Sequence[Booked]) -> None:
         now = self.now()
         for booked in signed:
             request, claims = booked.request, booked.request.claims
-            row = {"jti": claims.jti, "aud": claims.aud, "msg": claims.msg}
-            store.insert_sent(transaction.session, {**row, "statement": request.statement, "sent_at": now})
-            transaction.append(_entry(request, booked.question, kind="message", dir="out", time=now))
+            row = store.sent_row(claims.jti, aud=claims.aud, msg=claims.msg, statement=request.statement, now=now)
+            reading.add(store.ADD_SENT, row)
+            reading.append(_entry(request, booked.question, kind="message", dir="out", time=now))
 
-    def _book_reply(self, transaction: Transaction, request: Message, reply: Reply, question: Question) -> None:
+    def _book_reply(self, reading: Reading, request: Message, reply: Reply, question: Question) -> None:
         now = self.now()
-        store.record_reply(
-            transaction.session, request.claims.jti, reply=reply.statement, status=reply.claims.status, now=now
-        )
+        row = store.reply_row(request.claims.jti, reply=reply.statement, status=reply.claims.status, now=now)
+        reading.add(store.SET_REPLY, row)
         answered = {"reply": reply.digest, "status": reply.claims.status}
-        transaction.append(_entry(request, question, kind="reply", dir="in", time=now, **answered))
+        reading.append(_entry(request, question, kind="reply", dir="in", time=now, **answered))
 
     async def _verified(self, raw: RawReply, request: Message, server: str) -> Reply | None:
         """Return the proven reply, or None for one without a signature; one that does not verify is no answer."""

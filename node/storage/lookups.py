@@ -8,7 +8,7 @@ array per column, to the table, so that a group costs one round trip. Values pas
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Dialect, bindparam, select
@@ -37,13 +37,26 @@ class Lookup:
         Raises:
             DBAPIError: as `session.execute` does.
         """
-        if session.get_bind().dialect.name == "postgresql" and len(keys) > 1:
-            found = self._joined(session.get_bind().dialect).rows(
-                session, [list(one) for one in zip(*keys, strict=True)]
-            )
+        return self.asked(session, keys)()
+
+    def asked(self, session: Session, keys: Sequence[Key]) -> Callable[[], dict[Key, Row]]:
+        """Return what fetches the rows that exist: several look-ups are sent before the first answer is waited for.
+
+        Raises:
+            DBAPIError: as `session.execute` does, here or when the rows are fetched.
+        """
+        dialect = session.get_bind().dialect
+        if len(keys) == 1:
+            fetch = self._one.asked(session, *keys[0])
+        elif keys and dialect.name == "postgresql":
+            fetch = self._joined(dialect).asked(session, [list(one) for one in zip(*keys, strict=True)])
         else:
-            found = self._one.each(session, keys)
-        return {row[: self._key]: row[self._key :] for row in found}
+            rows = self._one.each(session, keys)
+            return lambda: self._by_key(rows)
+        return lambda: self._by_key(fetch())
+
+    def _by_key(self, rows: Sequence[Row]) -> dict[Key, Row]:
+        return {row[: self._key]: row[self._key :] for row in rows}
 
     def _joined(self, dialect: Dialect) -> Statement:
         if self._many is None:

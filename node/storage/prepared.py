@@ -18,7 +18,8 @@ what waits in the session.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -35,6 +36,7 @@ ARRAYS_FROM: Final = 8
 
 Processor = Callable[[Any], Any]
 Row = tuple[Any, ...]
+Fetch = Callable[[], list[Row]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +128,17 @@ class Prepared:
         Raises:
             DBAPIError: as `session.execute` does.
         """
+        return self.asked(session, *values)()
+
+    def asked(self, session: Session, *values: Any) -> Fetch:
+        """Run the statement once and return what fetches all rows of its answer, once.
+
+        Raises:
+            DBAPIError: as `session.execute` does; inside `one_journey`, what fetches may raise it too.
+        """
         connection = session.connection()
         compiled = self._for(connection.dialect)
-        return _rows(connection, compiled, compiled.bound(values))
+        return _asked(connection, compiled, compiled.bound(values))
 
     def each(self, session: Session, values: Sequence[Row]) -> list[Row]:
         """Run the statement once for each of these values and return the rows of all answers.
@@ -156,15 +166,49 @@ class Prepared:
         return compiled
 
 
-def _rows(connection: Connection, compiled: _Compiled, values: Sequence[Any]) -> list[Row]:
+@contextmanager
+def one_journey(connection: Connection) -> Iterator[None]:
+    """Let statements wait for each other's answers no longer than they need to: on PostgreSQL, its pipeline.
+
+    A statement whose answer nobody fetches is sent with the next one that is fetched, or with the commit, which
+    then raises its fault. Until then `Prepared.one` does not know how many rows it wrote. SQLite has no journey.
+    """
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    pipeline = driver.pipeline()
+    pipeline.__enter__()
+    try:
+        yield
+    except BaseException:
+        # What was under way fails with it, and says nothing that the first fault does not say.
+        with suppress(connection.dialect.loaded_dbapi.Error):
+            pipeline.__exit__(None, None, None)
+        raise
+    try:
+        pipeline.__exit__(None, None, None)
+    except connection.dialect.loaded_dbapi.Error as fault:
+        raise _as_sqlalchemys(connection, "", fault) from fault
+
+
+def _asked(connection: Connection, compiled: _Compiled, values: Sequence[Any]) -> Fetch:
+    raised = connection.dialect.loaded_dbapi.Error
     try:
         cursor = connection.connection.cursor(**compiled.cursor_options)
         cursor.execute(compiled.text, values)
-        found: Any = cursor.fetchall()
-        cursor.close()
-    except connection.dialect.loaded_dbapi.Error as fault:
+    except raised as fault:
         raise _as_sqlalchemys(connection, compiled.text, fault) from fault
-    return [compiled.loaded(row) for row in found] if compiled.loading else found
+
+    def fetch() -> list[Row]:
+        try:
+            found: Any = cursor.fetchall()
+            cursor.close()
+        except raised as fault:
+            raise _as_sqlalchemys(connection, compiled.text, fault) from fault
+        return [compiled.loaded(row) for row in found] if compiled.loading else found
+
+    return fetch
 
 
 def _cursor_options(dialect: Dialect) -> dict[str, Any]:
@@ -251,13 +295,13 @@ class Statement:
         loading = _processors([_result_processor(one.type, dialect) for one in answer.exported_columns])
         self._compiled = _Compiled(text, None, None, (), loading, _cursor_options(dialect))
 
-    def rows(self, session: Session, values: Sequence[Any]) -> list[Row]:
-        """Run the text once and return all rows of its answer; values go to the driver as they are.
+    def asked(self, session: Session, values: Sequence[Any]) -> Fetch:
+        """Run the text once and return what fetches all rows of its answer; values go to the driver as they are.
 
         Raises:
-            DBAPIError: as `session.execute` does.
+            DBAPIError: as `Prepared.asked`.
         """
-        return _rows(session.connection(), self._compiled, values)
+        return _asked(session.connection(), self._compiled, values)
 
 
 def compile_text(statement: Any, dialect: Dialect) -> str:

@@ -3,8 +3,8 @@
 A *work* is a function of a `Transaction`; it reads and writes through `transaction.session`, never
 commits, and may append log entries and add rows. Works that wait share one transaction: each in a
 savepoint, so that one failure undoes itself alone. Then the log is extended once, its lock taken last,
-the works whose entries stand in it are told their places, and the rows that they added are inserted, all
-of one table at once. A work's result is handed out only after the commit.
+the works whose entries stand in it are told their places, and the rows that they added are written, all
+of one statement at once. A work's result is handed out only after the commit.
 
 A *reading* is a work that only looks rows up by their keys, appends and adds: what an answered question
 does. It names its look-ups beforehand, they are made once for the whole group, and it needs no savepoint,
@@ -28,7 +28,7 @@ from sqlmodel import Session
 from node.failpoints import failpoint
 from node.storage.engine import WRITING
 from node.storage.lookups import Key, Lookup
-from node.storage.prepared import Prepared, Row
+from node.storage.prepared import Prepared, Row, one_journey
 
 ATTEMPTS: Final = 8
 RETRIED_STATES: Final = frozenset({"40001", "40P01", "55P03"})
@@ -91,9 +91,9 @@ class Reading:
         """Append an entry of the audit room; it is part of this work's effect."""
         self.pending.append(Pending(entry, then))
 
-    def add(self, insert: Prepared, row: Row) -> None:
-        """Insert a row at the end of the group; `then` of an entry may do so too."""
-        self.rows.append((insert, row))
+    def add(self, statement: Prepared, row: Row) -> None:
+        """Write a row at the end of the group, by an insert or a change by key; `then` of an entry may do so too."""
+        self.rows.append((statement, row))
 
 
 @dataclass(slots=True)
@@ -194,38 +194,53 @@ def run_group(database: Database, jobs: list[Job[Any]]) -> list[Job[Any]]:
 
 
 def _one_transaction(database: Database, jobs: list[Job[Any]]) -> list[Job[Any]]:
-    with Session(database.writing, autoflush=False) as session:
-        done = _readings(session, jobs) if jobs[0].ahead is not None else _works(session, jobs)
-        again = [job for job in jobs if _runs_again(job)]
-        failpoint("group.before_log")
-        if not done:
-            session.rollback()
-            return again
+    # The connection is the group's, not the session's, so that it is still there when its journey ends.
+    with database.writing.connect() as connection, Session(connection, autoflush=False) as session:
+        if jobs[0].ahead is None:
+            return _committed(database, session, jobs, _works(session, jobs))
+        with one_journey(connection):
+            return _committed(database, session, jobs, _readings(session, jobs))
+
+
+def _committed(database: Database, session: Session, jobs: list[Job[Any]], done: Sequence[Reading]) -> list[Job[Any]]:
+    """End the group: log, rows, commit; return the jobs that must run again."""
+    again = [job for job in jobs if _runs_again(job)]
+    failpoint("group.before_log")
+    if not done:
+        session.rollback()
+        return again
+    with _spoiling():
         _close(database, session, done)
         failpoint("commit.before")
         session.commit()
-        failpoint("commit.after")
+    failpoint("commit.after")
     return again
+
+
+@contextmanager
+def _spoiling() -> Iterator[None]:
+    """Turn into `_Spoiled` what is wrong with one work's entry or rows; it may show no earlier than at the commit."""
+    try:
+        yield
+    except Exception as fault:
+        if is_transient(fault) or is_unavailable(fault):
+            raise
+        raise _Spoiled from fault
 
 
 def _runs_again(job: Job[Any]) -> bool:
     return isinstance(job.fault, Again) or (isinstance(job.fault, IntegrityError) and job.attempts < ATTEMPTS)
 
 
-def _close(database: Database, session: Session, done: list[Reading]) -> None:
-    try:
-        database.close_group(session, [pending for one in done for pending in one.pending])
-        rows: dict[Prepared, list[Row]] = {}
-        for one in done:
-            for insert, row in one.rows:
-                rows.setdefault(insert, []).append(row)
-        for insert, added in rows.items():
-            insert.many(session, added)
-        session.flush()
-    except Exception as fault:
-        if is_transient(fault) or is_unavailable(fault):
-            raise
-        raise _Spoiled from fault
+def _close(database: Database, session: Session, done: Sequence[Reading]) -> None:
+    database.close_group(session, [pending for one in done for pending in one.pending])
+    rows: dict[Prepared, list[Row]] = {}
+    for one in done:
+        for statement, row in one.rows:
+            rows.setdefault(statement, []).append(row)
+    for statement, added in rows.items():
+        statement.many(session, added)
+    session.flush()
 
 
 def _works(session: Session, jobs: list[Job[Any]]) -> list[Reading]:
@@ -252,7 +267,8 @@ def _readings(session: Session, jobs: list[Job[Any]]) -> list[Reading]:
     for job in jobs:
         for lookup, key in job.ahead or ():
             keys.setdefault(lookup, set()).add(key)
-    ahead = {lookup: _found(session, lookup, list(wanted)) for lookup, wanted in keys.items()}
+    asked = {lookup: lookup.asked(session, list(wanted)) for lookup, wanted in keys.items()}
+    ahead = {lookup: _complete(fetch(), keys[lookup]) for lookup, fetch in asked.items()}
     claimed: set[Hashable] = set()
     done: list[Reading] = []
     for job in jobs:
@@ -270,8 +286,7 @@ def _readings(session: Session, jobs: list[Job[Any]]) -> list[Reading]:
     return done
 
 
-def _found(session: Session, lookup: Lookup, wanted: list[Key]) -> dict[Key, Row | None]:
-    found = lookup.rows(session, wanted)
+def _complete(found: Mapping[Key, Row], wanted: set[Key]) -> dict[Key, Row | None]:
     return {key: found.get(key) for key in wanted}
 
 

@@ -40,11 +40,11 @@ def test_an_answer_whose_certificate_cannot_be_learnt_is_no_answer(fault: Refusa
             request = unseal(raw, network.trust_of(PEER), peer=US, now=NOW)
             return network.answer(request, PONG, msg="pong"), PEER
 
-    async def write(_work: Any) -> None:
+    async def read(_work: Any, _ahead: Any) -> None:
         return None
 
     asking = Asking(
-        write=write, clients=Clients(), trust=lambda: trust, key=lambda: network.cities[US].message_key,  # type: ignore[arg-type]
+        read=read, clients=Clients(), trust=lambda: trust, key=lambda: network.cities[US].message_key,  # type: ignore[arg-type]
         learning=Learning(learn, nothing, nothing), now=lambda: NOW, new_id=new_number, monotonic=lambda: 0.0,
     )  # fmt: skip
     with pytest.raises(NoAnswer) as missing:

@@ -94,7 +94,7 @@ class Node:
             writer = Writer(self.database)
             writer.start()
             given: dict[str, Any] = {
-                "write": writer.submit,
+                "read": writer.read,
                 "clients": self.peers,
                 "trust": lambda: self.trust,
                 "key": lambda: self.network.cities[US].message_key,
@@ -164,10 +164,10 @@ def test_a_city_that_may_not_be_asked_is_refused_alone_and_nothing_is_signed_for
 
 
 def test_what_cannot_be_committed_is_not_sent(node: Node) -> None:
-    async def full(_work: Any) -> None:
+    async def full(_work: Any, _ahead: Any) -> None:
         raise Busy("too many requests are waiting", retry_after_seconds=1)
 
-    answers = node.ask(*PEERS, write=full)
+    answers = node.ask(*PEERS, read=full)
     assert {member: (one.outcome, one.slug) for member, one in answers.items()} == dict.fromkeys(
         PEERS, ("refused", "busy")
     )
