@@ -157,6 +157,7 @@ GROWTH: Final = (
     ),
     Figure("growth_{sqlite,postgresql}_small_per_second", "answered requests at 10 k entries, 16 connections", "req/s"),
     Figure("growth_{sqlite,postgresql}_large_per_second", "answered requests at 1 M entries", "req/s"),
+    Figure("growth_{sqlite,postgresql}_bytes", "database per exchange of ordinary length, indexes included", "bytes"),
     Figure(
         "growth_fill_{sqlite,postgresql}_per_second", "exchanges written while the large log is filled", "exchanges/s"
     ),

@@ -201,7 +201,7 @@ def _cores(count: int) -> list[int] | None:
 
 
 def _on_core(core: int, run: Callable[[], int]) -> int:
-    """Run on one core: event loop and writer share the interpreter's lock, whose way between two cores costs a sixth."""
+    """Run on one core: event loop and writer share the interpreter's lock, and its way between cores costs a sixth."""
     os.sched_setaffinity(0, {core})
     return run()
 

@@ -15,8 +15,6 @@ import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
-from multidict import CIMultiDict
-from yarl import URL
 
 from node.transport.tls import is_allowed_address
 
@@ -108,8 +106,8 @@ class PeerTransport(httpx.AsyncBaseTransport):
         content = request.stream
         answer = await self._session.request(
             request.method,
-            URL(str(request.url), encoded=True),
-            headers=CIMultiDict([(name.decode("ascii"), value.decode("ascii")) for name, value in request.headers.raw]),
+            str(request.url),
+            headers=[(name.decode("ascii"), value.decode("ascii")) for name, value in request.headers.raw],
             data=(content.data if isinstance(content, Content) else await request.aread()) or None,
             allow_redirects=False,
         )

@@ -101,7 +101,6 @@ WEB = ("node/app.py", "node/transport/", "node/console/", "peer.py", "api.py", "
 DATA = ("node/storage/", "tables.py", "store.py")
 ONE_IMPORTER = {
     "httpx": ("node/transport/",),
-    "httpx_aiohttp": ("node/transport/",),
     "aiohttp": ("node/transport/",),
     "fastapi": WEB,
     "starlette": WEB,

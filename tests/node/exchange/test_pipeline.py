@@ -143,8 +143,8 @@ def test_a_commit_that_fails_for_an_unknown_reason_is_internal_and_leaves_nothin
 
 def test_a_handler_that_fails_leaves_neither_effect_nor_entry(receiving: Making, network: TestNetwork) -> None:
     def fails(transaction: Any, message: Any, _body: object) -> Answer:
-        row = {"jti": message.claims.jti, "aud": RECEIVER, "msg": "ping", "statement": b"", "sent_at": NOW}
-        store.insert_sent(transaction.session, row)
+        row = store.sent_row(message.claims.jti, aud=RECEIVER, msg="ping", statement=b"", now=NOW)
+        store.ADD_SENT.one(transaction.session, *row)
         raise RuntimeError("after its effect")
 
     node = receiving(handlers={"ping": fails})
