@@ -12,11 +12,11 @@ import pytest
 
 from tests.architecture.sources import HOUSE
 
-TARGETS = {"setup", "demo", "test", "test-nightly", "check", "bench", "figure", "fonts", "docs"}
+TARGETS = {"setup", "demo", "test", "test-nightly", "check", "bench", "bench-nightly", "figure", "fonts", "docs"}
 PROJECT = (HOUSE / "pyproject.toml").read_text("utf-8")
 LOCK = (HOUSE / "requirements.lock").read_text("utf-8")
 TEXTS = [*HOUSE.glob("*.toml"), *HOUSE.glob("*.md"), HOUSE / "Makefile", HOUSE / "requirements.lock"]
-FOLDERS = ("protocol", "certs", "config", "node", "tests", "bench", "docs", ".ci")
+FOLDERS = ("protocol", "certs", "config", "node", "tests", "bench", "bench-nightly", "docs", ".ci")
 
 
 def is_readable(file: Path) -> bool:
