@@ -22,6 +22,11 @@ def calendar_bytes() -> dict[int, bytes]:
     return {int(name.removesuffix(".json")): _document("calendars", name) for name in names}
 
 
+def procedures_bytes() -> bytes:
+    """Return the pack of procedures, byte for byte."""
+    return _document("policy", "procedures.json")
+
+
 def demo_policy_bytes() -> bytes:
     """Return the release policy of the demo, byte for byte."""
     return _document("policy", "demo-release.json")
@@ -40,9 +45,21 @@ def read_calendars() -> dict[int, dict[str, Any]]:
     return {year: _parsed(content) for year, content in calendar_bytes().items()}
 
 
+def procedure_events() -> dict[str, tuple[str, str]]:
+    """Return the events of all procedures, each with its names in Chinese and English."""
+    procedures = _parsed(procedures_bytes())["procedures"].values()
+    rows = [row for procedure in procedures for row in procedure["transitions"]]
+    return {row["event"]: (row["zh"], row["en"]) for row in reversed(rows)}
+
+
 def read_demo_network() -> dict[str, Any]:
     """Return the sample network: `network`, names, 16 `members` of `division`, `name_zh`, `name_en`, …"""
     return _parsed(_document("demo", "network.json"))
+
+
+def read_demo_lumpsum() -> dict[str, Any]:
+    """Return the demo's case: `item`, `to` and an `application`; `{{CODE}}` stands for the digest of a file."""
+    return _parsed(_document("demo", "lumpsum.json"))
 
 
 def read_demo_policy() -> dict[str, Any]:

@@ -162,7 +162,7 @@ def format_claims(claims: Claims | ReplyClaims) -> bytes:
 
 def format_outcome(
     question: Claims, digest: str, *, iat: int, jti: str, msg: str, man: str, status: int,
-    origin: str, index: int, leaf: str, body: bytes,
+    origin: str, index: int, leaf: str, body: bytes, content_type: str = JSON_TYPE,
 ) -> bytes:  # fmt: skip
     """Return the payload of the reply that tells the outcome of a question: `ReplyClaims`, written at once.
 
@@ -173,7 +173,7 @@ def format_outcome(
         question: the claims of the message that is answered.
         digest: SHA-256 (base64url) of its statement's text.
         iat, jti, msg, man, status: as in `ReplyClaims`; origin, index, leaf: as in `LogPlace`.
-        body: the answer's exact bytes, JSON.
+        body: the answer's exact bytes; content_type: JSON, or that of a refusal which is an outcome.
     """
     return to_json(
         {
@@ -188,6 +188,6 @@ def format_outcome(
             "re": {"jti": question.jti, "sha256": digest},
             "status": status,
             "log": {"origin": origin, "index": index, "leaf": leaf},
-            "body": {"sha256": sha256(body), "size": len(body), "type": JSON_TYPE},
+            "body": {"sha256": sha256(body), "size": len(body), "type": content_type},
         }
     )

@@ -84,6 +84,7 @@ class RawReply:
     statement: bytes
     body: bytes
     content_type: str
+    retry_after_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,34 @@ def unseal(raw: RawMessage, trust: Trust, *, peer: str, now: datetime) -> Messag
     return Message(claims=claims, statement=raw.statement, digest=sha256(raw.statement), body=raw.body)
 
 
+def unseal_kept(raw: RawMessage, trust: Trust, *, parties: tuple[str, str], now: datetime) -> Message:
+    """Return a message that one party of a case sent the other some time ago, as one of them has kept it.
+
+    As `unseal`, but for what only counts on the wire: `exp` may be over, sender and receiver are the parties in either
+    order, and the manifest may be an older one.
+
+    Raises:
+        Malformed, TooLarge, UnsupportedVersion, WrongNetwork, WrongAudience, SignerMismatch, UnknownCertificate,
+        CertificateExpired, CertificateRevoked, Busy, BadSignature, DigestMismatch.
+    """
+    statement = parse_statement(raw.statement)
+    claims = _formed(statement, trust)
+    if {claims.iss, claims.aud} != set(parties):
+        raise SignerMismatch("the message was not exchanged between these two cities")
+    certificate = _message_certificate(statement, claims.iss, trust, now=now)
+    verify(statement, certificate.public_key)
+    _check_body(claims.body, raw.body, raw.content_type)
+    return Message(claims=claims, statement=raw.statement, digest=sha256(raw.statement), body=raw.body)
+
+
 def _addressed(statement: Statement, trust: Trust) -> Claims:
+    claims = _formed(statement, trust)
+    if claims.aud != trust.member:
+        raise WrongAudience(f"this node is {trust.member}")
+    return claims
+
+
+def _formed(statement: Statement, trust: Trust) -> Claims:
     if statement.typ != MESSAGE_TYP:
         raise Malformed(f"typ is not {MESSAGE_TYP}")
     if statement.claims.get("ver") != VERSION:
@@ -219,8 +247,6 @@ def _addressed(statement: Statement, trust: Trust) -> Claims:
         raise Malformed("a query is asked anew, without again")
     if claims.net != trust.manifest.network:
         raise WrongNetwork("this node belongs to another network")
-    if claims.aud != trust.member:
-        raise WrongAudience(f"this node is {trust.member}")
     return claims
 
 

@@ -10,6 +10,7 @@ A refusal is a named, tested "no". Each class has one slug, one HTTP status, one
      │                        CertificateExpired  CertificateRevoked  BadSignature
      ├── NotThisMessage       Stale  DigestMismatch  ReplayConflict
      ├── NotAllowed           PolicyDenied  RateLimited  UnknownItem  InvalidBody  NotFound
+     │                        AttachmentMissing
      └── NotNow               ManifestBehind  StorageFull  Busy  Internal
 
 `detail` says what was found and what was expected, and is safe to show to anyone: it never repeats
@@ -226,11 +227,46 @@ class InvalidBody(NotAllowed):
     next_en = "the fields are listed without values; correct and send again"
 
 
+class AttachmentMissing(NotAllowed):
+    slug, status, side, retry = "attachment-missing", 409, Side.YOURS, Retry.AUTO
+    title_zh, title_en = "附件未到齐", "Attachments not complete"
+    next_zh = "缺少的附件列在答复中；系统会自动补传"
+    next_en = "the missing digests are listed; they are sent automatically"
+
+
+class InvalidTransition(NotAllowed):
+    slug, status, side, retry = "invalid-transition", 409, Side.YOURS, Retry.NO
+    title_zh, title_en = "当前状态不能执行此操作", "Not possible in the present state"
+    next_zh = "重新打开办件；答复列出了可以执行的操作"
+    next_en = "reload the case; the possible actions are in the answer"
+
+
 class NotFound(NotAllowed):
     slug, status, side, retry = "not-found", 404, Side.YOURS, Retry.NO
     title_zh, title_en = "没有这个内容，或无权查看", "Nothing here, or not for you"
     next_zh = "检查地址；只有相关城市可以读取"
     next_en = "check the address; only the cities concerned may read it"
+
+
+class NotSignedIn(NotAllowed):
+    slug, status, side, retry = "not-signed-in", 401, Side.YOURS, Retry.NO
+    title_zh, title_en = "未登录", "Not signed in"
+    next_zh = "出示 api.token 中的令牌，并用 Tongban-Account 说明经办人"
+    next_en = "send the token of api.token, and who acts as Tongban-Account"
+
+
+class NotPermitted(NotAllowed):
+    slug, status, side, retry = "not-permitted", 403, Side.YOURS, Retry.NO
+    title_zh, title_en = "无权执行此操作", "Not permitted"
+    next_zh = "本接口目前只接受本机的请求；由有权的角色办理"
+    next_en = "this interface answers on this machine only; let a role act that may"
+
+
+class EditConflict(NotAllowed):
+    slug, status, side, retry = "edit-conflict", 409, Side.YOURS, Retry.NO
+    title_zh, title_en = "内容已被他人更改", "Somebody else has changed it meanwhile"
+    next_zh = "重新打开，核对后再操作；已填写的内容没有丢失"
+    next_en = "open it again, compare, and act once more; nothing typed is lost"
 
 
 class NotNow(Refusal):
@@ -244,6 +280,13 @@ class ManifestBehind(NotNow):
     title_zh, title_en = "成员名册版本落后", "Membership list is out of date"
     next_zh = "自动获取新名册后重发"
     next_en = "fetched automatically, then sent again"
+
+
+class OutOfSequence(NotNow):
+    slug, status, side, retry = "out-of-sequence", 409, Side.THIRD, Retry.AUTO
+    title_zh, title_en = "前一条消息尚未收到", "An earlier message is missing"
+    next_zh = "系统会先补发缺少的消息，再重发此条"
+    next_en = "it waits, and the missing one is sent first"
 
 
 class StorageFull(NotNow):

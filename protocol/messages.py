@@ -13,27 +13,13 @@ names the fields that were withheld. Money is integer fen, months are `YYYYMM`, 
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from protocol.bodies import Body, Day, Fen, FieldName, Instant, Month, Months, Name, Salt
+from protocol.cases import CaseEvent, CaseOpen, Receipt
 from protocol.errors import InvalidBody, UnknownMessageType
 
-
-class Body(BaseModel):
-    """What every body shares: frozen, strict, nothing unknown."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-Salt = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{22}$")]
-"""16 random bytes in base64url: without them the digest would betray the person to guessing."""
-Month = Annotated[str, Field(pattern=r"^(19|20)[0-9]{2}(0[1-9]|1[0-2])$")]
-Day = Annotated[str, Field(pattern=r"^(19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$")]
-Instant = Annotated[str, Field(pattern=r"^[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}(\.[0-9]{1,6})?\+08:00$")]
-Fen = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-Months = Annotated[int, Field(ge=0, le=1200)]
 Insurance = Literal["110", "120", "170", "210", "310", "410"]
-FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,39}$")]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class RecordKind(StrEnum):
@@ -173,9 +159,19 @@ class Pong(Body):
     time: Instant
 
 
-REQUESTS: dict[str, type[Body]] = {"ping": Ping, "record.query": RecordQuery}
-REPLIES: dict[str, type[Body]] = {"pong": Pong, "record.answer": RecordAnswer}
-REPLY_OF: dict[str, str] = {"ping": "pong", "record.query": "record.answer"}
+REQUESTS: dict[str, type[Body]] = {
+    "ping": Ping,
+    "record.query": RecordQuery,
+    "case.open": CaseOpen,
+    "case.event": CaseEvent,
+}
+REPLIES: dict[str, type[Body]] = {"pong": Pong, "record.answer": RecordAnswer, "receipt": Receipt}
+REPLY_OF: dict[str, str] = {
+    "ping": "pong",
+    "record.query": "record.answer",
+    "case.open": "receipt",
+    "case.event": "receipt",
+}
 """Which reply answers which message."""
 QUERIES = frozenset({"ping", "record.query"})
 """Types that ask and change nothing: `exp - iat` ≤ 300 s, and their replay rows end with `exp`."""

@@ -111,9 +111,9 @@ def test_every_request_has_a_reply_and_every_kind_its_lines() -> None:
     assert LINES.keys() == set(RecordKind)
 
 
-@pytest.mark.parametrize("message_type", ["record.answer", "case.open", "", "Ping"])
+@pytest.mark.parametrize("message_type", ["record.answer", "inquiry.open", "", "Ping"])
 def test_a_type_that_is_not_known_here_is_refused(message_type: str) -> None:
-    with pytest.raises(UnknownMessageType, match=r"ping, record\.query"):
+    with pytest.raises(UnknownMessageType, match=r"case\.event, case\.open, ping, record\.query"):
         parse_body(REQUESTS, message_type, b"{}")
 
 

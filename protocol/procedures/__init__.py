@@ -1,0 +1,1 @@
+"""Procedures: `pack` reads the tables, `engine` runs them, `facts` checks what an event says."""
