@@ -22,6 +22,10 @@ NAMES: Final = frozenset(
         "receive.before_reply",
         "send.before_post",
         "send.after_reply",
+        "outbox.claimed",
+        "outbox.answered",
+        "outbox.before_settle",
+        "outbox.settled",
         "checkpoint.before_commit",
         "checkpoint.after_commit",
     }

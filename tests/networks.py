@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from uuid_utils import uuid7
 
+from protocol.bodies import Body
 from protocol.certificates import Certificate, Crl, Purpose, parse_crl
 from protocol.claims import Answered, Claims, LogPlace, ReplyClaims, Who, Why, describe_body, format_claims, sha256
 from protocol.envelope import Message, MessageKey, RawMessage, RawReply, Trust, seal, seal_reply
@@ -35,7 +36,7 @@ from protocol.manifest import (
     sign,
     witness_quorum,
 )
-from protocol.messages import WITHOUT_PURPOSE, Body, format_body
+from protocol.messages import WITHOUT_PURPOSE, format_body
 from protocol.notes import NoteKey, SignatureType, format_vkey, key_of
 from tests.making import LOCAL_HOSTS, MadeCa, MadeCertificate, make_certificate, make_city_ca, make_crl
 

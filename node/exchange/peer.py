@@ -6,9 +6,10 @@ from typing import Final
 
 from node.exchange.service import Answer, Handler, ReadingHandler
 from node.storage.unit_of_work import Reading
+from protocol.bodies import Body
 from protocol.claims import VERSION
 from protocol.envelope import Message
-from protocol.messages import Body, Pong, format_body
+from protocol.messages import Pong, format_body
 
 CHINA: Final = timezone(timedelta(hours=8))
 

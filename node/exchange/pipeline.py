@@ -25,6 +25,7 @@ from node.storage.encryption import Vault
 from node.storage.unit_of_work import Place, Reading, Transaction
 from node.storage.writer import Writer
 from node.transport.callers import ENDING
+from protocol.bodies import Body
 from protocol.certificates import Certificate, Purpose
 from protocol.claims import (
     JSON_TYPE,
@@ -32,10 +33,12 @@ from protocol.claims import (
     REFUSAL,
     VERSION,
     Answered,
+    Claims,
     ReplyClaims,
     describe_body,
     format_claims,
     format_outcome,
+    parse_claims,
     sha256,
 )
 from protocol.envelope import (
@@ -58,10 +61,11 @@ from protocol.errors import (
     StorageFull,
     UnknownCertificate,
     format_problem,
+    parse_problem,
 )
 from protocol.manifest import Status
-from protocol.messages import QUERIES, REPLY_OF, REQUESTS, Body, parse_body
-from protocol.suites import encode
+from protocol.messages import QUERIES, REPLY_OF, REQUESTS, parse_body
+from protocol.suites import encode, parse_json, parse_statement
 
 REPLAY_BODY_GRACE: Final = timedelta(seconds=300)
 
@@ -88,6 +92,15 @@ class _Executed:
     body_type: str
     status: int
     payload: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """What `again` names: its row, its digest, and its outcome if there is one."""
+
+    key: tuple[int, str, str]
+    digest: str
+    outcome: Answer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,23 +207,48 @@ class Pipeline:
         seen = reading.find(store.RECEIVED, key)  # 8
         if seen is not None:
             return self._seen(message, *seen)
-        if isinstance(parsed, Refusal):  # 9
-            raise parsed
         reading.claim(key)
-        answer = _handled(self.handlers[claims.msg], reading, message, parsed)  # 10
-        executed = _Executed(answer.body, JSON_TYPE, answer.status)  # 11
+        first = self._first(reading, message)
+        if first is not None and first.outcome is not None:
+            answer = first.outcome
+        elif isinstance(parsed, Refusal):  # 9
+            raise parsed
+        else:
+            answer = _handled(self.handlers[claims.msg], reading, message, parsed)  # 10
+        executed = _Executed(answer.body, _type_of(answer), answer.status)  # 11
 
         now = self.now()
 
         def placed(_session: object, place: Place) -> None:
             executed.payload = self._payload(message, answer, place, now=now)
-            reading.add(store.ADD_RECEIVED, self._row(key, message, executed, now=now))
+            reading.add(store.ADD_RECEIVED, self._row(key, message, message.digest, executed, now=now))
+            if first is not None and first.outcome is None:
+                # The old text can never act later: its number is taken by what acted in its place.
+                reading.add(store.ADD_RECEIVED, self._row(first.key, message, first.digest, executed, now=now))
 
         reading.append(_entry_of(message, answer, now=now), placed)
         return executed
 
+    def _first(self, reading: Reading, message: Message) -> "_First | None":
+        """Return the message that this one replaces by `again`, and its outcome if it has been executed (step 8)."""
+        again, iss = message.claims.again, message.claims.iss
+        if again is None:
+            return None
+        key = store.received_key(iss, again.jti)
+        reading.claim(key)
+        seen = reading.find(store.RECEIVED, key)
+        if seen is None:
+            return _First(key, again.sha256)
+        digest, _, body, body_type, status, statement = seen
+        promised = parse_claims(Claims, parse_statement(statement).claims).body.sha256
+        if digest != again.sha256 or promised != message.claims.body.sha256:
+            raise ReplayConflict("again names another text, or the body is another one")
+        stored = self.vault.decrypt(body, _context(iss, again.jti)) if body is not None else b""
+        slug = parse_problem(parse_json(stored)).slug if body_type == PROBLEM_TYPE else None
+        return _First(key, digest, Answer(stored, status, slug=slug))
+
     def _seen(
-        self, message: Message, digest: str, payload: bytes, body: bytes | None, body_type: str, status: int
+        self, message: Message, digest: str, payload: bytes, body: bytes | None, body_type: str, status: int, _: bytes
     ) -> _Executed:
         claims = message.claims
         if digest != message.digest:
@@ -225,23 +263,24 @@ class Pipeline:
             message.digest,
             iat=int(now.timestamp()),
             jti=self.new_id(),
-            msg=REPLY_OF[claims.msg],
+            msg=REFUSAL if answer.slug else REPLY_OF[claims.msg],
             man=self.trust().manifest.label,
             status=answer.status,
             origin=place.origin,
             index=place.index,
             leaf=encode(place.leaf),
             body=answer.body,
+            content_type=_type_of(answer),
         )
 
     def _row(
-        self, key: tuple[int, str, str], message: Message, executed: _Executed, *, now: datetime
+        self, key: tuple[int, str, str], message: Message, digest: str, executed: _Executed, *, now: datetime
     ) -> tuple[Any, ...]:
         # in the order of the columns of `Received`
         claims = message.claims
-        body = self.vault.encrypt(executed.body, _context(claims.iss, claims.jti))
+        body = self.vault.encrypt(executed.body, _context(key[1], key[2]))
         ends = datetime.fromtimestamp(claims.exp, UTC) + REPLAY_BODY_GRACE if claims.msg in QUERIES else None
-        sealed = (message.digest, message.statement, executed.payload, body, executed.body_type, executed.status)
+        sealed = (digest, message.statement, executed.payload, body, executed.body_type, executed.status)
         return (*key, *sealed, now, ends)
 
     async def _refuse(self, refusal: Refusal, raw: RawMessage, certificate: Certificate, *, trace: str = "") -> Sealed:
@@ -331,6 +370,10 @@ def _handled(handler: Handler, reading: Reading, message: Message, body: Body) -
     return handler(reading, message, body)
 
 
+def _type_of(answer: Answer) -> str:
+    return PROBLEM_TYPE if answer.slug else JSON_TYPE
+
+
 def _context(iss: str, jti: str) -> bytes:
     return f"received:{iss}:{jti}".encode()
 
@@ -347,6 +390,7 @@ def _entry_of(message: Message, answer: Answer, *, now: datetime) -> Entry:
         request=message.digest,
         reply=sha256(answer.body),
         status=answer.status,
+        slug=answer.slug,
         item=claims.why.item if claims.why else None,
         case=claims.why.case if claims.why else None,
         basis=claims.why.basis if claims.why else None,

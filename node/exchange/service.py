@@ -2,10 +2,12 @@
 
 The message and its entry are committed before the first attempt; the reply and its entry when it has
 been verified. An answer that fails verification is no answer. What changes state at the peer goes
-through the outbox, which joins with the cases issue; queries are asked here, and asked anew by people.
+through the outbox; queries are asked here, and asked anew by people. `Exchanging` sends for both.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -17,6 +19,8 @@ from node.exchange import store
 from node.failpoints import failpoint
 from node.storage.unit_of_work import Ahead, Reading, Transaction
 from node.transport.client import NoAnswer, PeerClients
+from protocol.bodies import Body
+from protocol.certificates import Purpose
 from protocol.claims import JSON_TYPE, REFUSAL, VERSION, Claims, Who, Why, describe_body, sha256
 from protocol.envelope import (
     Message,
@@ -29,9 +33,9 @@ from protocol.envelope import (
     seal,
     unseal_reply,
 )
-from protocol.errors import Busy, ManifestBehind, Problem, Refusal, UnknownCertificate, parse_problem
+from protocol.errors import Busy, ManifestBehind, Problem, Refusal, UnknownCertificate, format_problem, parse_problem
 from protocol.manifest import Member
-from protocol.messages import REPLIES, REPLY_OF, Body, parse_body
+from protocol.messages import REPLIES, REPLY_OF, parse_body
 from protocol.suites import parse_json
 
 logger = structlog.get_logger("exchange")
@@ -47,6 +51,14 @@ class Answer:
     body: bytes
     status: int = 200
     person: tuple[str, str] | None = field(default=None, repr=False)
+    slug: str | None = None
+    """of a refusal that is an outcome, stored like any other: `refused` makes such an answer"""
+
+
+def refused(refusal: Refusal, *, person: tuple[str, str] | None = None) -> Answer:
+    """Return the outcome of an effect that may not be had: it is remembered, so that a repeat is told the same."""
+    body = json.dumps(format_problem(refusal, trace=""), ensure_ascii=False).encode()
+    return Answer(body, refusal.status, person, refusal.slug)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +110,88 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchanged:
+    """What came back: a proven reply, a problem (proven when there is a reply too), or neither."""
+
+    reply: Reply | None
+    problem: Problem | None
+    retry_after_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanging:
+    """Sending a signed message and verifying what comes back: the same for questions and for the outbox."""
+
+    clients: PeerClients
+    trust: Callable[[], Trust]
+    learning: Learning
+    now: Callable[[], datetime]
+
+    async def send(self, peer: str, request: Message, *, seconds: float) -> Exchanged:
+        """Send a message and return what proves to be the peer's answer.
+
+        Raises:
+            NotAMember, MemberSuspended: before anything is sent.
+            NoAnswer: the outcome is unknown.
+        """
+        member = active_member(self.trust().manifest, peer)
+        for attempt in range(ATTEMPTS):
+            raw, server = await self._post(member, request, seconds=seconds)
+            reply = await self._verified(raw, request, server)
+            problem = _problem_of(raw, reply)
+            if problem is None or problem.known is not ManifestBehind or attempt == ATTEMPTS - 1:
+                break
+        return Exchanged(reply, problem, raw.retry_after_seconds)
+
+    def check_own(self, request: Message) -> None:
+        """Say whether a message of ours can still pass by the certificate that it was signed with.
+
+        Raises:
+            UnknownCertificate, CertificateExpired, CertificateRevoked: it cannot.
+        """
+        trust, name = self.trust(), read_certificate_name(request.statement)
+        certificate = trust.certificates.get(name or "")
+        if certificate is None:
+            raise UnknownCertificate("this node does not know the certificate that the message was signed with")
+        with suppress(Busy):
+            trust.check(certificate, Purpose.MESSAGE, now=self.now())
+
+    async def _post(self, member: Member, request: Message, *, seconds: float) -> tuple[RawReply, str]:
+        """Send once; where only the peer's CRL was lacking, fetch it and send again."""
+        failpoint("send.before_post")
+        sent = (member, request.statement, request.body, JSON_TYPE)
+        try:
+            answered = await self.clients.post_message(*sent, seconds=seconds)
+        except NoAnswer as missing:
+            if not isinstance(missing.refusal, Busy):
+                raise
+            await self.learning.crl(member.id)
+            answered = await self.clients.post_message(*sent, seconds=seconds)
+        failpoint("send.after_reply")
+        return answered
+
+    async def _verified(self, raw: RawReply, request: Message, server: str) -> Reply | None:
+        """Return the proven reply, or None for one without a signature; one that does not verify is no answer."""
+        if not raw.statement:
+            return None
+        try:
+            return await self._unseal(raw, request, server)
+        except Refusal as refusal:
+            logger.warning("reply.unverified", peer=server, slug=refusal.slug)
+            raise NoAnswer("unverified", f"the answer of {server} does not verify: {refusal.detail}", refusal) from None
+
+    async def _unseal(self, raw: RawReply, request: Message, server: str) -> Reply:
+        """Unseal; a message certificate that is lacking is fetched once."""
+        try:
+            return unseal_reply(raw, request, self.trust(), server=server, now=self.now())
+        except UnknownCertificate:
+            name = read_certificate_name(raw.statement)
+            if name is None or not await self.learning.certificate(server, name):
+                raise
+        return unseal_reply(raw, request, self.trust(), server=server, now=self.now())
+
+
+@dataclass(frozen=True, slots=True)
 class Booked:
     """A question that was signed, and committed with its entry: it may be sent."""
 
@@ -128,6 +222,11 @@ class Asking:
     now: Callable[[], datetime]
     new_id: Callable[[], str]
     monotonic: Callable[[], float]
+
+    @property
+    def exchanging(self) -> Exchanging:
+        """Return what sends for us."""
+        return Exchanging(self.clients, self.trust, self.learning, self.now)
 
     async def ask(self, question: Question, *, seconds: float) -> Answered:
         """Return the peer's verified answer.
@@ -162,12 +261,8 @@ class Asking:
         # 3 send   4 verify   5 commit reply and entry
         question, request = booked.question, booked.request
         started = self.monotonic()
-        for attempt in range(ATTEMPTS):
-            raw, server = await self._post(booked.member, request, seconds=seconds)  # 3
-            reply = await self._verified(raw, request, server)  # 4
-            problem = _problem_of(raw, reply)
-            if problem is None or problem.known is not ManifestBehind or attempt == ATTEMPTS - 1:
-                break
+        exchanged = await self.exchanging.send(booked.member.id, request, seconds=seconds)  # 3 4
+        reply, problem = exchanged.reply, exchanged.problem
         if reply is not None:
             await self.read(lambda reading: self._book_reply(reading, request, reply, question), ())  # 5
         if problem is not None:
@@ -176,20 +271,6 @@ class Asking:
             raise NoAnswer("unsigned", f"{question.member} answered without a signature")
         milliseconds = round((self.monotonic() - started) * 1000)
         return Answered(reply, _parsed_body(question.msg, reply), milliseconds)
-
-    async def _post(self, member: Member, request: Message, *, seconds: float) -> tuple[RawReply, str]:
-        """Send once; where only the peer's CRL was lacking, fetch it and send again."""
-        failpoint("send.before_post")
-        sent = (member, request.statement, request.body, JSON_TYPE)
-        try:
-            answered = await self.clients.post_message(*sent, seconds=seconds)
-        except NoAnswer as missing:
-            if not isinstance(missing.refusal, Busy):
-                raise
-            await self.learning.crl(member.id)
-            answered = await self.clients.post_message(*sent, seconds=seconds)
-        failpoint("send.after_reply")
-        return answered
 
     def _signed(self, question: Question) -> Booked | Refusal:
         try:
@@ -222,37 +303,10 @@ class Asking:
     def _book_requests(self, reading: Reading, signed: Sequence[Booked]) -> None:
         now = self.now()
         for booked in signed:
-            request, claims = booked.request, booked.request.claims
-            row = store.sent_row(claims.jti, aud=claims.aud, msg=claims.msg, statement=request.statement, now=now)
-            reading.add(store.ADD_SENT, row)
-            reading.append(_entry(request, booked.question, kind="message", dir="out", time=now))
+            book_request(reading, booked.request, now=now, person=booked.question.person)
 
     def _book_reply(self, reading: Reading, request: Message, reply: Reply, question: Question) -> None:
-        now = self.now()
-        row = store.reply_row(request.claims.jti, reply=reply.statement, status=reply.claims.status, now=now)
-        reading.add(store.SET_REPLY, row)
-        answered = {"reply": reply.digest, "status": reply.claims.status}
-        reading.append(_entry(request, question, kind="reply", dir="in", time=now, **answered))
-
-    async def _verified(self, raw: RawReply, request: Message, server: str) -> Reply | None:
-        """Return the proven reply, or None for one without a signature; one that does not verify is no answer."""
-        if not raw.statement:
-            return None
-        try:
-            return await self._unseal(raw, request, server)
-        except Refusal as refusal:
-            logger.warning("reply.unverified", peer=server, slug=refusal.slug)
-            raise NoAnswer("unverified", f"the answer of {server} does not verify: {refusal.detail}", refusal) from None
-
-    async def _unseal(self, raw: RawReply, request: Message, server: str) -> Reply:
-        """Unseal; a message certificate that is lacking is fetched once."""
-        try:
-            return unseal_reply(raw, request, self.trust(), server=server, now=self.now())
-        except UnknownCertificate:
-            name = read_certificate_name(raw.statement)
-            if name is None or not await self.learning.certificate(server, name):
-                raise
-        return unseal_reply(raw, request, self.trust(), server=server, now=self.now())
+        book_reply(reading, request, reply, now=self.now(), person=question.person)
 
 
 def _problem_of(raw: RawReply, reply: Reply | None) -> Problem | None:
@@ -273,7 +327,25 @@ def _parsed_body(msg: str, reply: Reply) -> Body:
         raise NoAnswer("unreadable", f"the answer's body: {refusal.slug}", refusal) from None
 
 
-def _entry(request: Message, question: Question, **what: Any) -> Entry:
+def book_request(reading: Reading, request: Message, *, now: datetime, person: tuple[str, str] | None = None) -> None:
+    """Keep a message that was signed, and its entry."""
+    claims = request.claims
+    row = store.sent_row(claims.jti, aud=claims.aud, msg=claims.msg, statement=request.statement, now=now)
+    reading.add(store.ADD_SENT, row)
+    reading.append(_entry(request, kind="message", dir="out", time=now, person=person))
+
+
+def book_reply(
+    reading: Reading, request: Message, reply: Reply, *, now: datetime, person: tuple[str, str] | None = None
+) -> None:
+    """Keep the proven reply to a message of ours, and its entry."""
+    row = store.reply_row(request.claims.jti, reply=reply.statement, status=reply.claims.status, now=now)
+    reading.add(store.SET_REPLY, row)
+    answered = {"reply": reply.digest, "status": reply.claims.status}
+    reading.append(_entry(request, kind="reply", dir="in", time=now, person=person, **answered))
+
+
+def _entry(request: Message, **what: Any) -> Entry:
     claims = request.claims
     return Entry(
         peer=claims.aud,
@@ -284,6 +356,5 @@ def _entry(request: Message, question: Question, **what: Any) -> Entry:
         case=claims.why.case if claims.why else None,
         basis=claims.why.basis if claims.why else None,
         officer=claims.who.officer if claims.who else None,
-        person=question.person,
         **what,
     )

@@ -10,7 +10,9 @@ from node.storage.encryption import shard_key
 from node.storage.lookups import Lookup
 from node.storage.prepared import Prepared, Row
 
-RECEIVED = Lookup(Received, ("shard_key", "iss", "jti"), ("digest", "payload", "body", "body_type", "status"))
+RECEIVED = Lookup(
+    Received, ("shard_key", "iss", "jti"), ("digest", "payload", "body", "body_type", "status", "statement")
+)
 """A message seen before."""
 ADD_RECEIVED = Prepared(insert(Received))
 """The replay row; a second one with this sender and number is a unique violation."""

@@ -27,7 +27,7 @@ class Writer:
 
     def __init__(self, database: Database, *, queue_max: int = 2_000) -> None:
         """`queue_max`: works that may wait; one more is refused with `busy`."""
-        self._database = database
+        self.database = database
         self._queue: SimpleQueue[list[Job[Any]] | None] = SimpleQueue()
         self._queue_max = queue_max
         self._turns: dict[asyncio.AbstractEventLoop, list[Job[Any]]] = {}
@@ -96,7 +96,7 @@ class Writer:
         while open_ended or waiting:
             open_ended = self._take(waiting) and open_ended
             if waiting:
-                settle_all(self._database, _next_group(waiting))
+                settle_all(self.database, _next_group(waiting))
                 self._tell()
 
     def _take(self, waiting: deque[Job[Any]]) -> bool:

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import httpx
 
-from node.transport.outbound import Content, PeerTransport
+from node.transport.outbound import Content, PeerTransport, Streamed
 from node.transport.tls import PeerContext, TlsIdentity, client_context, is_allowed_address
 from protocol.certificates import Certificate, Purpose
 from protocol.envelope import RawReply, Trust
@@ -41,6 +41,10 @@ READING: Final = "reading"
 """What may be read with a stale CRL: manifests, CRLs, certificates (protocol §2), else nobody could catch up.
 It has connections and a queue apart, so that a crowd of questions never keeps a node from catching up."""
 EXCHANGING: Final = "exchanging"
+TRANSFERRING: Final = "transferring"
+"""Large bodies have connections and a queue apart too, and few of them: they never delay a message."""
+_WIDTH: Final = {TRANSFERRING: 2}
+"""requests at a time where it is not `IN_FLIGHT`"""
 
 
 class NoAnswer(Exception):
@@ -72,7 +76,8 @@ class _Lane:
     """The way to one peer for one use: so many requests at a time, and so many that wait for their turn."""
 
     member: str
-    free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_FLIGHT))
+    width: int
+    free: asyncio.Semaphore
     waiting: int = 0
 
     async def __aenter__(self) -> None:
@@ -83,7 +88,7 @@ class _Lane:
         """
         if self.free.locked():
             if self.waiting >= WAITING:
-                raise NoAnswer("crowded", f"{IN_FLIGHT} requests to {self.member} are open and {WAITING} more wait")
+                raise NoAnswer("crowded", f"{self.width} requests to {self.member} are open and {WAITING} more wait")
             self.waiting += 1
             try:
                 await self.free.acquire()
@@ -137,7 +142,7 @@ class PeerClients:
         method: str,
         path: str,
         *,
-        content: bytes = b"",
+        content: bytes | Streamed = b"",
         headers: Mapping[str, str] | None = None,
         max_bytes: int | None = None,
         seconds: float = TOTAL_SECONDS,
@@ -156,7 +161,8 @@ class PeerClients:
             async with asyncio.timeout(seconds), self._lane(member.id, use):
                 client = self._client_of(member, use)
                 given = list((headers or {}).items())
-                wanted = httpx.Request(method, _url(client.base + path), headers=given, stream=Content(content))
+                body = Content(content) if isinstance(content, bytes) else content
+                wanted = httpx.Request(method, _url(client.base + path), headers=given, stream=body)
                 return await self._exchange(client, member.id, use, wanted, limit)
         except (TimeoutError, aiohttp.ClientError, OSError) as fault:
             raise self._explain(client, fault, member.id, seconds) from None
@@ -200,6 +206,7 @@ class PeerClients:
             statement=answer.headers.get("tongban-message", "").encode("ascii", "replace"),
             body=answer.body,
             content_type=answer.headers.get("content-type", ""),
+            retry_after_seconds=_seconds(answer.headers.get("retry-after", "")),
         )
         return raw, answer.server
 
@@ -235,7 +242,8 @@ class PeerClients:
     def _lane(self, member: str, use: str) -> _Lane:
         lane = self._lanes.get((member, use))
         if lane is None:
-            lane = self._lanes[member, use] = _Lane(member)
+            width = _WIDTH.get(use, IN_FLIGHT)
+            lane = self._lanes[member, use] = _Lane(member, width, asyncio.Semaphore(width))
         return lane
 
     def _still_counts(self, client: _Client, member: Member) -> bool:
@@ -262,7 +270,7 @@ class PeerClients:
             fresh.shown[found.fingerprint] = found
 
         context = client_context(identity, trust.manifest, member.id, judge)
-        transport = PeerTransport(context, connections=IN_FLIGHT, loopback=loopback)
+        transport = PeerTransport(context, connections=_WIDTH.get(use, IN_FLIGHT), loopback=loopback)
         fresh = _Client(transport, context, base, trust, identity, _basis(trust, member))
         self._clients[member.id, use] = fresh
         if known is not None:
@@ -316,6 +324,11 @@ class PeerClients:
         except Refusal as refusal:
             return NoAnswer("tls", f"{member} cut the connection; our own certificate: {refusal.detail}", refusal)
         return NoAnswer("interrupted", f"{member} cut the connection")
+
+
+def _seconds(text: str) -> int | None:
+    """Return `Retry-After` in seconds (RFC 9110 §10.2.3), at most an hour; None for a date or anything else."""
+    return min(int(text), 3600) if text.isascii() and text.isdigit() and len(text) < 8 else None
 
 
 def _check_literal(base: str, *, loopback: bool) -> None:
