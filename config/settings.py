@@ -37,6 +37,7 @@ from config.fields import (
 )
 
 Language = Literal["zh", "en"]
+ScanWord = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class Section(BaseModel):
@@ -152,6 +153,20 @@ class Limits(Section):
         Field(ge=1, le=64),
         Meaning("报文大小上限，超过即 too-large", "largest message; above it: too-large", "MiB"),
     ] = 4
+    attachment_mib: Annotated[
+        int,
+        Field(ge=1, le=4096),
+        Meaning("单个附件大小上限，超过即 too-large", "largest attachment; above it: too-large", "MiB"),
+    ] = 128
+    case_mib: Annotated[
+        int,
+        Field(ge=1, le=65_536),
+        Meaning(
+            "每个城市已传来但尚无办件引用的附件总量上限，超过即 too-large",
+            "attachments of one city that no case names yet, together; above it: too-large",
+            "MiB",
+        ),
+    ] = 512
     peer_rps: Annotated[
         int,
         Field(ge=1, le=100_000),
@@ -171,6 +186,22 @@ class Limits(Section):
         Field(ge=1, le=1_048_576),
         Meaning("剩余磁盘低于此值即 storage-full", "less free disk than this: storage-full", "MiB"),
     ] = 1024
+
+
+class Attachments(Section):
+    """What happens to attachments before a case may name them."""
+
+    scan_command: Annotated[
+        tuple[ScanWord, ...],
+        List,
+        Field(max_length=64),
+        Meaning(
+            "检查附件的命令及参数，内容从标准输入读入，限时 60 秒；"
+            "退出码 0 通过，1 拒绝，其他则暂缓并重试；空表示不检查",
+            "command and arguments that examine an attachment from standard input within 60 s; "
+            "exit code 0: clean, 1: refused, any other: held and tried again; empty: no examination",
+        ),
+    ] = ()
 
 
 class Certs(Section):
@@ -232,6 +263,7 @@ class Settings(Section):
     storage: Storage
     log: Log
     limits: Limits
+    attachments: Attachments
     certs: Certs
     languages: Languages
     logging: Logging

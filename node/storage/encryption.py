@@ -1,6 +1,7 @@
 """Personal data at rest: AES-256-GCM columns and a keyed blind index.
 
-One 32-byte master key (`storage.key_file`) gives, by HKDF-SHA256, a column key and an index key. A
+One 32-byte master key (`storage.key_file`) gives, by HKDF-SHA256, a column key, an index key, and the key from
+which each encrypted file has its own (`blobs.py`). A
 column's ciphertext is bound to its place (`context`), so it cannot be moved to another row. The blind
 index of a person is HMAC-SHA256 over `id_type:id_number`: equal persons have equal indexes, and without
 the key the 18-digit numbers cannot be guessed from it.
@@ -34,6 +35,7 @@ class Vault:
     random: Callable[[int], bytes]
     _columns: AESGCM = field(repr=False)
     _index_key: bytes = field(repr=False)
+    _files_key: bytes = field(repr=False)
 
     def encrypt(self, data: bytes, context: bytes) -> bytes:
         """Return the stored form of `data`, bound to `context`."""
@@ -57,6 +59,12 @@ class Vault:
         """Return the 32-byte index of a person."""
         return hmac.digest(self._index_key, f"{id_type}:{id_number}".encode(), "sha256")
 
+    def file_key(self, salt: bytes) -> bytes:
+        """Return the 32-byte key of one file; `salt` is random, 32 bytes, and stands in the file."""
+        return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=salt, info=b"tongban/storage/1/file").derive(
+            self._files_key
+        )
+
     def pseudonym(self, account: str) -> str:
         """Return how an account of this city is named to others and in the log: only this city can resolve it."""
         return "o-" + hmac.digest(self._index_key, f"account:{account}".encode(), "sha256")[:8].hex()
@@ -76,7 +84,12 @@ def open_vault(master_key: bytes, random: Callable[[int], bytes]) -> Vault:
             master_key
         )
 
-    return Vault(random=random, _columns=AESGCM(derived(b"columns")), _index_key=derived(b"index"))
+    return Vault(
+        random=random,
+        _columns=AESGCM(derived(b"columns")),
+        _index_key=derived(b"index"),
+        _files_key=derived(b"files"),
+    )
 
 
 def shard_key(identifier: bytes | str) -> int:

@@ -9,7 +9,7 @@ proxies or credentials from the environment, no cookies, nothing compressed, sen
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import httpx
@@ -26,6 +26,9 @@ KEPT_SECONDS: Final = 60.0
 """how long we keep an idle connection; the peer's port keeps it longer (75 s), so that ours ends it, and no request is
 sent on a connection that the peer is just closing"""
 _TIMEOUT: Final = aiohttp.ClientTimeout(connect=SILENT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS)
+JUDGED_SECONDS: Final = 120.0
+"""for the answer to a large body: it is examined at the other side before the answer comes"""
+_LARGE: Final = aiohttp.ClientTimeout(connect=SILENT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=JUDGED_SECONDS)
 _HEADERS: Final = {"accept-encoding": "identity", "user-agent": "tongban/1"}
 
 
@@ -59,6 +62,16 @@ class Content(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         yield self.data
+
+
+class Streamed(httpx.AsyncByteStream):
+    """The body of a request, in pieces; sent only after the peer has agreed to take it (`Expect: 100-continue`)."""
+
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self.pieces = pieces
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self.pieces
 
 
 class _Answer(httpx.AsyncByteStream):
@@ -104,12 +117,15 @@ class PeerTransport(httpx.AsyncBaseTransport):
             aiohttp.ClientError, OSError: as aiohttp raises them; httpx's names would hide what happened.
         """
         content = request.stream
+        headers = [(name.decode("ascii"), value.decode("ascii")) for name, value in request.headers.raw]
+        options: dict[str, Any] = {}
+        if isinstance(content, Streamed):
+            data: Any = content.pieces
+            options = {"expect100": True, "timeout": _LARGE}
+        else:
+            data = (content.data if isinstance(content, Content) else await request.aread()) or None
         answer = await self._session.request(
-            request.method,
-            str(request.url),
-            headers=[(name.decode("ascii"), value.decode("ascii")) for name, value in request.headers.raw],
-            data=(content.data if isinstance(content, Content) else await request.aread()) or None,
-            allow_redirects=False,
+            request.method, str(request.url), headers=headers, data=data, allow_redirects=False, **options
         )
         return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Answer(answer), request=request)
 
