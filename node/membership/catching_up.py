@@ -1,11 +1,12 @@
-"""How a node learns what it lacks: certificates, manifests and CRLs, from peers (protocol §2-§4, §5.1).
+"""How a node learns what it lacks: certificates, manifests, CRLs and documents, from peers (protocol §2-§4, §5.1).
 
 One fetch per peer and kind at a time; a failure is remembered for 60 s, so that nobody can make this node
 call out again and again. What arrives proves itself before it is kept.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -43,8 +44,10 @@ class CatchUp:
     writer: Writer
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
+    builtin: Mapping[str, bytes] = field(default_factory=dict)
+    """shared documents that came with the software, by SHA-256 in hex"""
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
-    _failed: dict[str, float] = field(default_factory=dict)
+    _failed: dict[str, tuple[float, Exception | None]] = field(default_factory=dict)
     _tags: dict[tuple[str, str], str] = field(default_factory=dict)
 
     async def certificate(self, member_id: str, fingerprint: str) -> bool:
@@ -130,6 +133,34 @@ class CatchUp:
         peers = [one for one in self.keeper.current.manifest.active() if one.id != self.keeper.member]
         await asyncio.gather(*(self.manifest(one.id) for one in peers))
 
+    async def poll_documents(self) -> None:
+        """Fetch what the manifest names and this node lacks, from whichever peer has it; a digest proves itself.
+
+        What nobody has just now is asked for again at the next poll.
+        """
+        manifest = self.keeper.current.manifest
+        with self.keeper.database.reading() as session:
+            lacking = service.documents_lacking(session, manifest, self.builtin)
+        for digest in lacking:
+            for peer in manifest.active():
+                if peer.id != self.keeper.member and await self._document(peer.id, digest):
+                    break
+            else:
+                logger.warning("document.not_fetched", digest=digest, version=manifest.version)
+
+    async def _document(self, source: str, digest: str) -> bool:
+        try:
+            answer = await self._get(source, f"/v1/documents/{digest}", service.DOCUMENT_MAX_BYTES)
+        except Busy:
+            return False
+        if answer.status != 200:
+            return False
+        if hashlib.sha256(answer.body).hexdigest() != digest:
+            logger.warning("document.refused", peer=source, digest=digest)
+            return False
+        await self._keep(lambda tx: service.take_document(tx, answer.body, now=self.now()))
+        return True
+
     async def push_crl(self, der: bytes) -> None:
         """Hand our own new CRL to every peer at once; who is away polls it later."""
         own = self.keeper.member
@@ -172,17 +203,24 @@ class CatchUp:
             raise Busy(f"{source} cannot be asked just now: {fault.reason}") from None
 
     async def _once(self, what: str, lane: str, fetch: Callable[[], Awaitable[T]], otherwise: T) -> T:
-        """Run one fetch per lane at a time; a failure of the same thing is remembered for 60 s."""
+        """Run one fetch per lane at a time; a failure of the same thing is remembered for 60 s.
+
+        Raises:
+            Busy: again, as long as it is remembered that the source could not be asked.
+        """
         lock = self._locks.setdefault(lane, asyncio.Lock())
         async with lock:
-            if self.monotonic() - self._failed.get(what, -REMEMBERED_SECONDS) < REMEMBERED_SECONDS:
+            failed_at, fault = self._failed.get(what, (-REMEMBERED_SECONDS, None))
+            if self.monotonic() - failed_at < REMEMBERED_SECONDS:
+                if isinstance(fault, Busy):
+                    raise Busy(fault.detail, retry_after_seconds=fault.retry_after_seconds)
                 return otherwise
             if len(self._failed) > 10_000:
                 self._failed.clear()
             try:
                 return await fetch()
-            except (Busy, UnknownCertificate, ManifestRefused):
-                self._failed[what] = self.monotonic()
+            except (Busy, UnknownCertificate, ManifestRefused) as fault:
+                self._failed[what] = self.monotonic(), fault
                 raise
 
 

@@ -1,4 +1,4 @@
-"""CLI verbs of membership: `init`, `network`, `ping`."""
+"""CLI verbs of membership: `init`, `network`, `ping`; `packs` stands in `pack_commands`."""
 
 import asyncio
 import os
@@ -10,9 +10,10 @@ from typing import Any
 import typer
 from rich.table import Table
 
-from node.membership import service
+from node.membership import pack_commands, service
 from node.membership.founding import FoundingRefused, draft_genesis
 from node.membership.managed import governance_key, join_request
+from node.membership.packs import Affected
 from node.membership.setup import (
     JOIN_FILE,
     PASSPHRASE,
@@ -32,8 +33,8 @@ OURS = ("本市", "this city")
 THE_NETWORK = ("网络", "the network")
 
 
-def mount(app: typer.Typer, terminal: Terminal, opening: Opening) -> None:
-    """Add the verbs of this room."""
+def mount(app: typer.Typer, terminal: Terminal, opening: Opening, *, affected: Affected | None = None) -> None:
+    """Add the verbs of this room; `affected` tells which due days another calendar would move."""
     _mount_init(app, terminal, opening)
     _mount_ping(app, terminal, opening)
     network = typer.Typer(
@@ -44,6 +45,7 @@ def mount(app: typer.Typer, terminal: Terminal, opening: Opening) -> None:
     _mount_sign(network, terminal)
     _mount_show(network, terminal, opening)
     app.add_typer(network, name="network")
+    pack_commands.mount(app, terminal, opening, affected)
 
 
 def _mount_init(app: typer.Typer, terminal: Terminal, opening: Opening) -> None:

@@ -88,7 +88,9 @@ def _rest(routes: APIRouter, door: MembershipDoor) -> None:
 
     @routes.get("/documents/{digest}")
     def document(caller: active, digest: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]) -> Response:
-        return Response(service.document(door.documents, digest), media_type="application/json")
+        with door.database.reading() as session:
+            data = service.document(session, door.documents, digest)
+        return Response(data, media_type="application/json")
 
     @routes.get("/health")
     def health(caller: reading) -> Response:

@@ -4,9 +4,13 @@ Every change is a row, a log entry and a step of the trust generation in one tra
 gives the current `Trust` to everybody, and replaces it whole when the generation has moved.
 """
 
+import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -19,10 +23,14 @@ from node.storage.unit_of_work import Database, Transaction
 from node.transport.client import NoAnswer
 from protocol.certificates import Certificate, CrlInvalid, Purpose, parse_certificate, parse_crl
 from protocol.claims import sha256
+from protocol.deadlines import Calendar, CalendarInvalid, Calendars, parse_calendar
 from protocol.envelope import Trust
-from protocol.errors import Malformed, NotFound, Refusal, UnknownCertificate
+from protocol.errors import Malformed, NotFound, Refusal, TooLarge, UnknownCertificate
 from protocol.manifest import Manifest, accept_genesis, accept_next, reread
 from protocol.messages import Ping, Pong, format_body
+
+DOCUMENT_MAX_BYTES: Final = 1024 * 1024
+CALENDAR_NAME: Final = re.compile(r"calendar-[0-9]{4}")
 
 
 def found_network(transaction: Transaction, data: bytes, *, digest: str, now: datetime) -> Manifest:
@@ -220,15 +228,77 @@ def check_fetched(fingerprint: str, der: bytes) -> Certificate:
     return certificate
 
 
-def document(documents: Mapping[str, bytes], digest: str) -> bytes:
-    """Return a shared document by its SHA-256, hex.
+def stored_document(session: Session, builtin: Mapping[str, bytes], digest: str) -> bytes | None:
+    """Return a shared document by its SHA-256, hex, or None when this node has none of that digest."""
+    return builtin.get(digest) or store.document(session, digest)
+
+
+def document(session: Session, builtin: Mapping[str, bytes], digest: str) -> bytes:
+    """Return a shared document by its SHA-256, hex: one that came with the software, or one that was taken in.
 
     Raises:
         NotFound: this node has none of that digest.
     """
-    if digest not in documents:
+    data = stored_document(session, builtin, digest)
+    if data is None:
         raise NotFound("no shared document has that digest here")
-    return documents[digest]
+    return data
+
+
+def take_document(transaction: Transaction, data: bytes, *, now: datetime, actor: str | None = None) -> str:
+    """Keep a shared document and return its SHA-256, hex; it is in force once the manifest names it.
+
+    Raises:
+        TooLarge: more than a mebibyte.
+    """
+    if len(data) > DOCUMENT_MAX_BYTES:
+        raise TooLarge(f"a shared document has at most {DOCUMENT_MAX_BYTES} bytes")
+    digest = hashlib.sha256(data).hexdigest()
+    if store.insert_document(transaction.session, digest=digest, data=data, now=now):
+        store.count_change(transaction.session)
+        transaction.append(Entry(kind="document", dir="local", time=now, request=sha256(data), actor=actor))
+    return digest
+
+
+def documents_lacking(session: Session, manifest: Manifest, builtin: Mapping[str, bytes]) -> list[str]:
+    """Return the documents that the manifest names and this node does not have. Cost: one query at most."""
+    named = [one for one in dict.fromkeys(manifest.documents.values()) if one not in builtin]
+    held = store.documents_held(session, named) if named else frozenset()
+    return [one for one in named if one not in held]
+
+
+def document_in_force(session: Session, manifest: Manifest, name: str, builtin: Mapping[str, bytes]) -> bytes | None:
+    """Return the document that the manifest names so; None when it names none, or this node still lacks it."""
+    digest = manifest.documents.get(name)
+    return stored_document(session, builtin, digest) if digest is not None else None
+
+
+def calendars_in_force(session: Session, manifest: Manifest, builtin: Mapping[str, bytes]) -> Calendars:
+    """Return the calendars that the manifest names `calendar-YEAR`; each is parsed once in the life of the process.
+
+    One that is lacking, cannot be read or is of another year than its name is left out: whoever counts that year gets
+    `CalendarMissing`, never a guess.
+    """
+    found = {}
+    for name in manifest.documents:
+        data = document_in_force(session, manifest, name, builtin) if CALENDAR_NAME.fullmatch(name) else None
+        calendar = _calendar_or_none(data) if data is not None else None
+        if calendar is not None and name == calendar_name(calendar.year):
+            found[calendar.year] = calendar
+    return Calendars(found)
+
+
+def calendar_name(year: int) -> str:
+    """Return the name under which the manifest has the calendar of a year."""
+    return f"calendar-{year}"
+
+
+@lru_cache(maxsize=64)
+def _calendar_or_none(data: bytes) -> Calendar | None:
+    try:
+        return parse_calendar(data)
+    except CalendarInvalid:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

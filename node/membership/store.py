@@ -1,11 +1,14 @@
 """Queries of membership; nothing here commits."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
-from node.membership.tables import ManifestVersion, MemberCertificate, MemberCrl, TrustGeneration
+from node.membership.tables import ManifestVersion, MemberCertificate, MemberCrl, SharedDocument, TrustGeneration
 
 CRL_NUMBER_MAX = 2**63 - 1
 
@@ -87,3 +90,33 @@ def insert_certificate(session: Session, *, fingerprint: str, member: str, der: 
     session.add(MemberCertificate(fingerprint=fingerprint, member=member, der=der, received_at=now))
     session.flush()
     return True
+
+
+def document(session: Session, digest: str) -> bytes | None:
+    """Return a shared document that was taken in."""
+    row = session.get(SharedDocument, digest)
+    return bytes(row.data) if row is not None else None
+
+
+def insert_document(session: Session, *, digest: str, data: bytes, now: datetime) -> bool:
+    """Keep a shared document; False when it is here already, also when another process was a moment faster."""
+    if documents_held(session, [digest]):
+        return False
+    with suppress(IntegrityError), session.begin_nested():
+        session.execute(insert(SharedDocument).values(digest=digest, data=data, taken_at=now))
+        return True
+    return False
+
+
+def documents_held(session: Session, digests: Sequence[str]) -> frozenset[str]:
+    """Return which of these shared documents were taken in; their bytes are not read."""
+    digest = col(SharedDocument.digest)
+    return frozenset(session.execute(select(digest).where(digest.in_(digests))).scalars())
+
+
+def documents(session: Session) -> list[tuple[str, datetime]]:
+    """Return digest and time of the documents that were taken in, newest first."""
+    rows = session.execute(
+        select(col(SharedDocument.digest), col(SharedDocument.taken_at)).order_by(col(SharedDocument.taken_at).desc())
+    )
+    return [(digest, taken_at) for digest, taken_at in rows]

@@ -53,3 +53,14 @@ class TrustGeneration(SQLModel, table=True):
 
     id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     generation: int
+
+
+class SharedDocument(SQLModel, table=True):
+    """A document that the network shares by its digest (hex): catalogue, calendar, procedures; never deleted."""
+
+    __tablename__ = "shared_document"
+    __shard__ = "not sharded: a few rows per year"
+
+    digest: str = Field(primary_key=True, max_length=64)
+    data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    taken_at: datetime = Field(sa_type=UtcDateTime)

@@ -116,6 +116,21 @@ def test_an_import_with_one_bad_cell_writes_nothing(homes: dict[str, Path]) -> N
     assert refused["written"] == 0
 
 
+def test_what_came_with_the_software_is_in_force_and_a_new_calendar_waits_for_the_manifest(
+    homes: dict[str, Path],
+) -> None:
+    home = homes["442000"]
+    found = {one["name"]: one for one in tongban(home, "packs", "list")["data"]["documents"]}
+    assert {one["standing"] for one in found.values()} == {"in_force"}
+    assert (found["calendar-2026"]["status"], found["calendar-2027"]["status"]) == ("official", "provisional")
+    official = home.parent / "calendar-2027.json"
+    official.write_text('{"year": 2027, "version": 2, "status": "official", "off": [], "work": []}', encoding="utf-8")
+    assert tongban(home, "packs", "import", str(official), "--dry-run")["data"]["taken"] is False
+    assert tongban(home, "packs", "import", str(official))["data"]["taken"] is True
+    last = tongban(home, "packs", "list")["data"]["documents"][-1]
+    assert (last["name"], last["status"], last["standing"]) == ("calendar-2027", "official", "not_named")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -124,6 +139,8 @@ def test_an_import_with_one_bad_cell_writes_nothing(homes: dict[str, Path]) -> N
         (["ping"], 2),
         (["ping", "442000"], 3),
         (["audit", "show", "999999"], 1),
+        (["packs", "import", "nothing.json"], 2),
+        (["packs", "import", "/dev/null"], 1),
         (["init", "--member", "442000", "--name", "x", "--peer-url", "https://a:1", "--non-interactive"], 1),
     ],
 )

@@ -38,10 +38,11 @@ from node.simulation.network import DemoCity, free_base, import_people, make_net
 from node.simulation.people import people, write_csv
 from node.terminal import Terminal
 from node.transport.tls import TlsIdentity
+from protocol.bodies import Body
 from protocol.certificates import Purpose
 from protocol.claims import Claims, Who, Why, describe_body, sha256
 from protocol.envelope import Message, MessageKey, RawMessage, Reply, Trust, read_number, seal, unseal_reply
-from protocol.messages import WITHOUT_PURPOSE, Body, RecordKind, RecordQuery, Subject, format_body
+from protocol.messages import WITHOUT_PURPOSE, RecordKind, RecordQuery, Subject, format_body
 from tests.databases import free_port
 from tests.making import MadeCa, make_certificate
 from tests.processes.wire import Headers, HttpAnswer, Wire, connect, message_bytes, request_bytes

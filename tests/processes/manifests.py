@@ -11,14 +11,18 @@ from protocol.manifest import LIFETIME, NetworkContent, Status, draft, sign, wit
 from tests.processes.cities import RunningNetwork, now
 
 
-def next_version(network: RunningNetwork, statuses: dict[str, Status]) -> bytes:
-    """Return version N+1 with these statuses, signed by every city of N."""
+def next_version(
+    network: RunningNetwork, statuses: dict[str, Status] | None = None, documents: dict[str, str] | None = None
+) -> bytes:
+    """Return version N+1 with these statuses, and documents added or replaced, signed by every city of N."""
     code = network.cities[0].code
     current = network.trust(code).manifest
     content = NetworkContent.model_validate(json.loads(current.data)["signed"]["x-tongban"])
-    members = [one.model_copy(update={"status": statuses.get(one.id, one.status)}) for one in content.members]
+    changes = statuses or {}
+    members = [one.model_copy(update={"status": changes.get(one.id, one.status)}) for one in content.members]
     active = [one.id for one in members if one.status is Status.ACTIVE]
-    changed = content.model_copy(update={"members": members, "quorum": witness_quorum(len(active) - 1)})
+    update = {"members": members, "quorum": witness_quorum(len(active) - 1)}
+    changed = content.model_copy(update={**update, "documents": {**content.documents, **(documents or {})}})
     keys = {id: [Ed25519PublicKey.from_public_bytes(raw) for raw in current.members[id].governance] for id in active}
     data = draft(changed, version=current.version + 1, expires=now() + LIFETIME - timedelta(days=1), governance=keys)
     for city in network.cities:
