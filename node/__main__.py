@@ -23,18 +23,20 @@ import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.exceptions import TyperException
 
-from config.data import read_demo_network, read_demo_policy
+from config.data import procedure_events, read_demo_network, read_demo_policy
 from config.faults import SettingsInvalid
 from config.load import Loaded, Row, explain, load
 from config.settings import Settings
 from node.app import MIB, SOFTWARE, Node, Running, new_id, open_engine_of, open_node, shared_documents, start, utc_now
 from node.audit import commands as audit_commands
+from node.cases import commands as cases_commands
 from node.membership import commands as membership_commands
 from node.membership.keyring import Keys, KeysUnusable, read_keys, read_log_key
 from node.membership.managed import CertsFault, certs_commands
 from node.operations import commands as operations_commands
 from node.operations.logs import place_of, set_up_logging
 from node.operations.service import Facts, Values
+from node.outbox import commands as outbox_commands
 from node.records import commands as records_commands
 from node.serving import ROLES, NotSafe, Ports, Serving, open_ports, serve, supervise
 from node.simulation import commands as simulation_commands
@@ -121,6 +123,10 @@ class Opening:
         """Return SHA-256 (hex) of the shared documents by name."""
         return {name: digest for digest, (name, _) in shared_documents().items()}
 
+    def shared_documents(self) -> Mapping[str, tuple[str, bytes]]:
+        """Return the shared documents that came with the software: (name, bytes) by SHA-256 in hex."""
+        return shared_documents()
+
     def now(self) -> datetime:
         """Return the present, aware UTC."""
         return utc_now()
@@ -157,6 +163,10 @@ class Opening:
                 await live.stop()
 
         return asyncio.run(running())
+
+    def starting(self) -> Awaitable[Running]:
+        """Return what starts this node inside a running event loop; whoever starts it stops it."""
+        return start(self.node())
 
     def actor(self) -> str:
         """Return who acts: `local:<os user>`, or in demo directories whom `--as NAME:ROLE` says."""
@@ -204,6 +214,8 @@ def command_line(terminal: Terminal) -> typer.Typer:
     _mount_serve(app, terminal, opening)
     simulation_commands.mount(app, terminal, opening)
     records_commands.mount(app, terminal, opening)
+    cases_commands.mount(app, terminal, opening, procedure_events())
+    outbox_commands.mount(app, terminal, opening)
     audit_commands.mount(app, terminal, opening)
     operations_commands.mount(app, terminal, opening)
     operations_commands.mount_certs_status(certs_commands, terminal, opening)
@@ -328,7 +340,8 @@ def _explain(terminal: Terminal, fault: Exception) -> int:
             terminal.fail(what, side=own, next_step=(todo, todo), code=UNAVAILABLE)
         if isinstance(fault, Refusal):
             what = (f"{fault.title_zh}：{fault.detail}", f"{fault.title_en}: {fault.detail}")
-            terminal.fail(what, side=own, next_step=(fault.next_zh, fault.next_en), slug=fault.slug)
+            todo_pair = (fault.next_zh, fault.next_en)
+            terminal.fail(what, side=own, next_step=todo_pair, slug=fault.slug, facts=fault.facts)
         if isinstance(fault, KeysUnusable):
             what = (f"密钥或证书不可用：{fault}", f"A key or certificate cannot be used: {fault}")
             todo_pair = ("修复该文件；tongban certs status", "mend the file named; tongban certs status")

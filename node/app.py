@@ -14,21 +14,32 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from random import SystemRandom
 from typing import Any, Final
 
 import structlog
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
-from starlette.exceptions import HTTPException
+from fastapi import FastAPI
 from starlette.routing import Route
 from uuid_utils import uuid7
 
-from config.data import calendar_bytes, catalogue_bytes, read_catalogue
+from config.data import calendar_bytes, catalogue_bytes, procedures_bytes, read_catalogue
 from config.load import read_secret
 from config.settings import Settings
+from node.attachments import peer as attachments_peer
+from node.attachments.opening import open_attachments
+from node.attachments.receiving import Receiving
+from node.attachments.sending import Sending
+from node.attachments.service import Attachments
 from node.audit import peer as audit_peer
 from node.audit.service import Entry, Log
+from node.cases import api as cases_api
+from node.cases import peer as cases_peer
+from node.cases.api import CasesDoor
+from node.cases.documents import documents_of
+from node.cases.opening import OpenedCases, open_cases
+from node.cases.receiving import message_handlers as case_handlers
+from node.cases.room import Room
+from node.cases.service import Person, may_read
 from node.exchange import peer as exchange_peer
 from node.exchange.limits import PeerLimits
 from node.exchange.pipeline import Pipeline
@@ -38,24 +49,26 @@ from node.membership import service as membership
 from node.membership.catching_up import CatchUp
 from node.membership.keyring import KeyRing, open_keyring
 from node.membership.service import TrustKeeper, keep_trust
+from node.outbox.delivery import Delivery
 from node.records.connectors.builtin import builtin_ahead, builtin_registry
 from node.records.service import Registry, message_handlers
 from node.storage.encryption import Vault, open_vault
 from node.storage.engine import open_engine
 from node.storage.unit_of_work import Database, Transaction
 from node.storage.writer import Writer
-from node.transport.callers import ENDING, Callers
+from node.transport.callers import Callers
 from node.transport.client import PeerClients
-from node.transport.messages_route import messages_route
+from node.transport.local import acting_by_token, token_of
+from node.transport.messages_route import MESSAGES, Asgi, PeerApp, messages_route
+from node.transport.problems import bare_app
 from node.transport.server import Patience
 from node.transport.tls import server_context
-from protocol.claims import PROBLEM_TYPE, VERSION
-from protocol.errors import Internal, InvalidBody, NotFound, Refusal, format_problem
+from node.transport.transfers import Transfers
+from protocol.claims import VERSION
 
 SOFTWARE: Final = "tongban/0.1.0"
 MIB: Final = 1024 * 1024
 FIRST_EPOCH: Final = 1
-MESSAGES: Final = "/v1/messages"
 
 logger = structlog.get_logger("node")
 
@@ -80,6 +93,7 @@ class Node:
     vault: Vault
     registry: Registry
     items: frozenset[str]
+    attachments: Attachments
     passphrase: bytes | None = field(repr=False)
 
     @property
@@ -110,6 +124,15 @@ def open_node(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> N
         vault=vault,
         registry=Registry(builtin_registry(vault), builtin_ahead(vault), items, os.urandom, now),
         items=items,
+        attachments=open_attachments(
+            settings.dirs.attachments,
+            vault,
+            attachment_mib=settings.limits.attachment_mib,
+            unused_mib=settings.limits.case_mib,
+            reserve_mib=settings.limits.disk_reserve_mib,
+            scan_command=settings.attachments.scan_command,
+            now=now,
+        ),
         passphrase=read_secret(passphrase).strip() if passphrase else None,
     )
 
@@ -117,7 +140,9 @@ def open_node(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> N
 @lru_cache(maxsize=1)
 def shared_documents() -> dict[str, tuple[str, bytes]]:
     """Return the documents that the manifest names: (name, bytes) by SHA-256 in hex."""
-    named = {"catalogue": catalogue_bytes()} | {f"calendar-{year}": data for year, data in calendar_bytes().items()}
+    named = {"catalogue": catalogue_bytes(), "procedures": procedures_bytes()} | {
+        f"calendar-{year}": data for year, data in calendar_bytes().items()
+    }
     return {hashlib.sha256(data).hexdigest(): (name, data) for name, data in named.items()}
 
 
@@ -132,7 +157,10 @@ class Running:
     clients: PeerClients
     catch_up: CatchUp
     asking: Asking
+    cases: OpenedCases
     pipeline: Pipeline
+    receiving: Receiving
+    sending: Sending
     now: Callable[[], datetime]
     context: Any = None
 
@@ -177,6 +205,7 @@ class Running:
     async def stop(self) -> None:
         """Close connections, finish what waits, end the writer."""
         await self.clients.close()
+        await asyncio.to_thread(self.receiving.close)
         self.writer.stop()
         self.node.database.engine.dispose()
 
@@ -198,7 +227,8 @@ async def start(node: Node, *, now: Callable[[], datetime] = utc_now) -> Running
         now=now,
         max_answer_bytes=message_limit(node, keeper),
     )
-    catch_up = CatchUp(keeper, clients, writer, now, time.monotonic)
+    builtin = {digest: data for digest, (_, data) in shared_documents().items()}
+    catch_up = CatchUp(keeper, clients, writer, now, time.monotonic, builtin)
     learning = Learning(catch_up.certificate, catch_up.manifest, catch_up.crl)
     asking = Asking(
         read=writer.read,
@@ -210,11 +240,45 @@ async def start(node: Node, *, now: Callable[[], datetime] = utc_now) -> Running
         new_id=new_id,
         monotonic=time.monotonic,
     )
-    pipeline = _pipeline(node, keyring, keeper, writer, learning, now)
-    running = Running(node, keyring, keeper, writer, clients, catch_up, asking, pipeline, now)
+    receiving = Receiving(node.attachments, node.database, writer.submit)
+    sending = Sending(node.attachments, Transfers(clients), receiving)
+    cases = _cases(node, keyring, keeper, asking, sending, writer)
+    pipeline = _pipeline(node, keyring, keeper, writer, learning, cases.room, now)
+    running = Running(
+        node, keyring, keeper, writer, clients, catch_up, asking, cases, pipeline, receiving, sending, now
+    )
     keeper.changed.append(running.rebuild_context)
     running.rebuild_context()
     return running
+
+
+def _cases(
+    node: Node, keyring: KeyRing, keeper: TrustKeeper, asking: Asking, sending: Sending, writer: Writer
+) -> OpenedCases:
+    """Return the cases room and what delivers its messages."""
+    documents = shared_documents()
+    builtin = {digest: data for digest, (_, data) in documents.items()}
+    return open_cases(
+        member=node.member,
+        vault=node.vault,
+        trust=lambda: keeper.current,
+        key=lambda: keyring.current.message,
+        writer=writer,
+        clients=asking.clients,
+        delivering=lambda outbox, complete: Delivery(outbox, writer, asking.exchanging, complete),
+        deliver=sending.deliver,
+        attachments=node.attachments,
+        documents=documents_of(
+            lambda session, digest: membership.stored_document(session, builtin, digest),
+            lambda: keeper.current,
+            {name: digest for digest, (name, _) in documents.items()},
+        ),
+        has_room=disk_room(node.settings.dirs.data, node.settings.limits.disk_reserve_mib * MIB),
+        now=asking.now,
+        new_id=new_id,
+        uniform=SystemRandom().random,
+        random=os.urandom,
+    )
 
 
 def _pipeline(
@@ -223,6 +287,7 @@ def _pipeline(
     keeper: TrustKeeper,
     writer: Writer,
     learning: Learning,
+    room: Room,
     now: Callable[[], datetime],
 ) -> Pipeline:
     limits = node.settings.limits
@@ -231,7 +296,7 @@ def _pipeline(
         writer=writer,
         vault=node.vault,
         limits=PeerLimits(limits.peer_rps),
-        handlers=pong | message_handlers(node.registry),
+        handlers=pong | message_handlers(node.registry) | case_handlers(room),
         trust=lambda: keeper.current,
         key=lambda: keyring.current.message,
         learning=learning,
@@ -259,24 +324,13 @@ def disk_room(directory: Path, reserve_bytes: int) -> Callable[[], bool]:
     return has_room
 
 
-class _PeerApp:
-    """The peer port: messages go straight to their endpoint, everything else to FastAPI's routes."""
-
-    def __init__(self, messages: Any, others: FastAPI) -> None:
-        self._messages, self._others = messages, others
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        is_message = scope["path"] == MESSAGES and scope["method"] == "POST"
-        await (self._messages if is_message else self._others)(scope, receive, send)
-
-
-def peer_app(running: Running, patience: Patience) -> _PeerApp:
+def peer_app(running: Running, patience: Patience) -> PeerApp:
     """Return the application of the peer port."""
-    app = _bare_app()
+    app = bare_app()
     keeper = running.keeper
     limit = message_limit(running.node, keeper)
     endpoint = messages_route(running.pipeline.receive, max_body_bytes=limit, body_seconds=patience.body_seconds)
-    app.router.routes.insert(0, Route(MESSAGES, _Asgi(endpoint), methods=["POST"]))
+    app.router.routes.insert(0, Route(MESSAGES, Asgi(endpoint), methods=["POST"]))
     callers = Callers(trust=lambda: keeper.current, now=running.now)
     door = membership_peer.MembershipDoor(
         database=running.node.database,
@@ -288,22 +342,16 @@ def peer_app(running: Running, patience: Patience) -> _PeerApp:
     )
     app.include_router(membership_peer.router(door))
     app.include_router(audit_peer.router(audit_peer.LogDoor(running.node.database, running.node.log, callers)))
-    return _PeerApp(endpoint, app)
-
-
-class _Asgi:
-    """Tells starlette that an endpoint is a plain ASGI application."""
-
-    def __init__(self, application: Any) -> None:
-        self._application = application
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._application(scope, receive, send)
+    database, room = running.node.database, running.cases.room
+    app.include_router(cases_peer.router(cases_peer.TranscriptDoor(room, database, callers)))
+    attached = attachments_peer.AttachmentsDoor(running.receiving, database, callers, may_read)
+    app.include_router(attachments_peer.router(attached))
+    return PeerApp(endpoint, app)
 
 
 def console_app(running: Running) -> FastAPI:
     """Return the application of the console port: the discovery document, and readiness."""
-    app = _bare_app()
+    app = bare_app()
     settings = running.node.settings
 
     @app.get("/.well-known/tongban")
@@ -319,47 +367,14 @@ def console_app(running: Running) -> FastAPI:
     def health() -> dict[str, Any]:
         return {"ready": True, "member": settings.member.code, "software": SOFTWARE}
 
+    def person(account: str, role: str) -> Person:
+        return Person(f"api:{account}", running.node.vault.pseudonym(account), settings.member.name_zh, role)
+
+    acting = acting_by_token(token_of(settings.dirs.data), person)
+    app.include_router(cases_api.router(CasesDoor(running.cases.room, running.node.database, running.writer, acting)))
+    app.openapi_url = "/api/openapi.json"
+    app.setup()
     return app
-
-
-def _bare_app() -> FastAPI:
-    app = FastAPI(title="Tongban", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-
-    @app.exception_handler(Refusal)
-    async def refused(_request: Request, refusal: Refusal) -> Response:
-        return problem_response(refusal)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, fault: RequestValidationError) -> Response:
-        places = [{"at": "/".join(map(str, one["loc"])), "rule": one["type"]} for one in fault.errors()]
-        return problem_response(InvalidBody("the request does not have the form it must have", fields=places[:20]))
-
-    @app.exception_handler(HTTPException)
-    async def unknown(_request: Request, fault: HTTPException) -> Response:
-        if fault.status_code == 405:
-            return Response(status_code=405, headers=fault.headers)
-        return problem_response(NotFound())
-
-    @app.exception_handler(Exception)
-    async def failed(_request: Request, _fault: Exception) -> Response:
-        logger.error("request.failed")
-        return problem_response(Internal())
-
-    return app
-
-
-def problem_response(refusal: Refusal) -> JSONResponse:
-    """Return a refusal as RFC 9457 problem+json; unsigned, as all but messages are."""
-    trace = new_id().replace("-", "")[-8:]
-    headers = {"retry-after": str(refusal.retry_after_seconds)} if refusal.retry_after_seconds is not None else {}
-    if isinstance(refusal, ENDING):
-        headers["connection"] = "close"
-    return JSONResponse(
-        format_problem(refusal, trace=f"{trace[:4]}-{trace[4:]}"),
-        status_code=refusal.status,
-        headers=headers,
-        media_type=PROBLEM_TYPE,
-    )
 
 
 def book_start(transaction: Transaction, *, actor: str, now: datetime) -> None:

@@ -88,7 +88,10 @@ async def serve(serving: Serving, running: Running) -> None:
     await running.writer.submit(lambda tx: book_start(tx, actor=serving.actor, now=running.now()))
     serving.tell("数据库与日志可用", "database and log are usable")
     servers = _servers(serving, running)
-    tasks = [loop.create_task(worker.watch(running, serving.stopping))]
+    tasks = [
+        loop.create_task(worker.watch(running, serving.stopping)),
+        loop.create_task(running.cases.run(serving.stopping, delivering=serving.role in ("all", "worker"))),
+    ]
     if serving.role in ("all", "worker"):
         tasks.append(loop.create_task(worker.work(running, serving.stopping)))
     else:

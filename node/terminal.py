@@ -103,6 +103,7 @@ class Terminal:
         else:
             lines = [
                 f"✘ {happened}",
+                *_lines_of(facts or {}, self.lang),
                 f"{self.text('哪一方', 'Side')}: {whose}",
                 f"{self.text('下一步', 'Next')}: {todo}",
             ]
@@ -111,6 +112,16 @@ class Terminal:
             for line in lines:
                 self.err().print(line, highlight=False, markup=False)
         raise typer.Exit(code)
+
+
+def _lines_of(facts: Mapping[str, Any], lang: str) -> list[str]:
+    """Return a line per field that a refusal names, and the actions that it offers instead."""
+    fields = [one for one in facts.get("fields", ()) if isinstance(one, Mapping)]
+    lines = [f"  - {one.get(lang) or one.get('rule', '')} ({one.get('at', '')})" for one in fields]
+    actions = facts.get("actions")
+    if actions:
+        lines.append(f"  {'可执行' if lang == 'zh' else 'possible'}: {' '.join(map(str, actions))}")
+    return lines
 
 
 class Opening(Protocol):
@@ -146,6 +157,9 @@ class Opening(Protocol):
     def documents(self) -> dict[str, str]:
         """Return SHA-256 (hex) of the shared documents by name."""
 
+    def shared_documents(self) -> Mapping[str, tuple[str, bytes]]:
+        """Return the shared documents that came with the software: (name, bytes) by SHA-256 in hex."""
+
     def now(self) -> datetime:
         """Return the present, aware UTC."""
 
@@ -154,6 +168,9 @@ class Opening(Protocol):
 
     def run(self, work: Callable[[Any], Awaitable[T]]) -> T:
         """Run a coroutine on a node with writer, clients and trust (`node.app.Running`), but no ports."""
+
+    def starting(self) -> Awaitable[Any]:
+        """Return what starts a node inside a running event loop (`node.app.Running`); whoever starts it stops it."""
 
     def actor(self) -> str:
         """Return who acts: `local:<os user>`, or whom `--as` names in a demo directory."""

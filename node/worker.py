@@ -20,7 +20,9 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from node.app import Running
+from node.attachments import jobs as attachments_jobs
 from node.audit.service import LogDamaged, sign_checkpoint
+from node.cases.jobs import CaseJobs
 from node.exchange import store as exchange_store
 from node.membership.managed import renew_crl_if_due
 from node.storage.lease import Lease, LeaseLost, acquire_or_renew, check, claim_tick, delete_ticks, give_up
@@ -48,6 +50,7 @@ class Job:
 def jobs_of(running: Running) -> list[Job]:
     """Return the scheduled work of a node."""
     node, log = running.node, running.node.log
+    cases = CaseJobs(running.cases.room, running.writer)
 
     async def checkpoint() -> None:
         try:
@@ -65,12 +68,23 @@ def jobs_of(running: Running) -> list[Job]:
                 renew_crl_if_due, node.settings.dirs.certs, passphrase=node.passphrase, now=running.now()
             )
 
+    async def clean_attachments() -> None:
+        await asyncio.to_thread(attachments_jobs.clean_up, node.attachments, node.database)
+
+    async def scan_attachments() -> None:
+        await asyncio.to_thread(attachments_jobs.scan_again, node.attachments, node.database)
+
     return [
         Job("checkpoint", timedelta(seconds=node.settings.log.checkpoint_seconds), checkpoint),
         Job("crl.poll", timedelta(seconds=30), running.catch_up.poll),
         Job("manifest.poll", timedelta(minutes=10), running.catch_up.poll_manifests),
+        Job("documents.poll", timedelta(minutes=1), running.catch_up.poll_documents),
+        Job("cases.times", timedelta(minutes=1), cases.count_times),
+        Job("requests.forget", timedelta(hours=1), cases.forget_requests),
         Job("bodies.forget", timedelta(minutes=1), forget_bodies),
         Job("crl.renew", timedelta(hours=1), renew_crl),
+        Job("attachments.clean", timedelta(hours=1), clean_attachments),
+        Job("attachments.scan", timedelta(minutes=1), scan_attachments),
     ]
 
 

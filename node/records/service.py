@@ -21,20 +21,12 @@ from node.records.connectors import AheadOf, Connector
 from node.storage.encryption import Vault
 from node.storage.unit_of_work import Ahead, Reading, Transaction
 from node.transport.client import NoAnswer
+from protocol.bodies import Body
 from protocol.claims import Who, Why, sha256
 from protocol.envelope import Message
 from protocol.errors import InvalidBody, Refusal
 from protocol.identifiers import InvalidIdentifier, format_case_number, parse_person_id
-from protocol.messages import (
-    LINES,
-    Body,
-    Period,
-    RecordAnswer,
-    RecordKind,
-    RecordQuery,
-    Subject,
-    format_body,
-)
+from protocol.messages import LINES, Period, RecordAnswer, RecordKind, RecordQuery, Subject, format_body
 from protocol.policy import ReleaseRule, check_purpose, decide
 from protocol.suites import encode
 

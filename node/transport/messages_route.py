@@ -13,6 +13,7 @@ from protocol.envelope import RawMessage
 from protocol.errors import Busy, Malformed, Refusal, TooLarge
 
 HEADER: Final = b"tongban-message"
+MESSAGES: Final = "/v1/messages"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -90,3 +91,24 @@ async def _send(send: Send, sealed: Any, *, close: bool) -> None:
     if close:
         headers.append((b"connection", b"close"))
     await send_whole(send, sealed.status, headers, sealed.body)
+
+
+class PeerApp:
+    """The peer port: messages go straight to their endpoint, everything else to FastAPI's routes."""
+
+    def __init__(self, messages: Any, others: Any) -> None:
+        self._messages, self._others = messages, others
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        is_message = scope["path"] == MESSAGES and scope["method"] == "POST"
+        await (self._messages if is_message else self._others)(scope, receive, send)
+
+
+class Asgi:
+    """Tells starlette that an endpoint is a plain ASGI application."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._application(scope, receive, send)

@@ -24,9 +24,23 @@ def test_the_demo_ends_by_itself_with_exit_0_and_one_object(tmp_path: Path, monk
     assert told["cities"] == ["442000", "450400", "520300"]
     steps = {story["id"]: [step["name"] for step in story["steps"]] for story in told["stories"]}
     assert steps == {
+        "lumpsum": [
+            "notice",
+            "signed",
+            "accept",
+            "not-delivered",
+            "delivered",
+            "sign",
+            "first-review",
+            "second-review",
+            "handover",
+            "same-timeline",
+        ],
         "query": ["ask-one-city", "ask-network-one-stopped", "ask-network-all"],
         "refusals": ["policy", "expired-certificate", "forged-body", "forged-signature", "replay"],
     }
+    (number,) = [story["case"] for story in told["stories"] if "case" in story]
+    assert number.startswith("KS450400")
     assert all(log["verified"] and log["entries"] > 5 for log in told["logs"])
     assert list(tmp_path.iterdir()) == [], "the run directory is removed"
 

@@ -1,0 +1,101 @@
+"""What the cases room works with, as values; made by the composition root."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final
+
+from sqlmodel import Session
+
+from node.outbox.service import Outbox
+from node.storage.encryption import Vault
+from node.storage.unit_of_work import Transaction
+from protocol.cases import AttachmentRef
+from protocol.catalogue import Catalogue, Item
+from protocol.deadlines import Calendars
+from protocol.envelope import Trust
+from protocol.errors import UnknownItem
+from protocol.procedures.pack import Pack, Procedure
+
+CHINA: Final = timezone(timedelta(hours=8))
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """The shared documents that cases rest on: those in force, and those of older cases, by digest."""
+
+    catalogue_in_force: Callable[[Session], Catalogue]
+    procedures_in_force: Callable[[Session], Pack]
+    catalogue: Callable[[Session, str], Catalogue | None]
+    procedures: Callable[[Session, str], Pack | None]
+    calendars: Callable[[Session], Calendars]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Under what one case stands: its item and its procedure."""
+
+    item: Item
+    procedure: Procedure
+    pack: Pack
+
+    @property
+    def reviewers(self) -> int:
+        """Return how many persons must agree."""
+        return self.item.reviewers
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Everything that the verbs of this room need."""
+
+    member: str
+    vault: Vault
+    outbox: Outbox
+    trust: Callable[[], Trust]
+    documents: Documents
+    describe: Callable[[Session, Sequence[str], str], list[AttachmentRef]]
+    """(session, digests, case) -> size and type of attachments of ours; raises AttachmentMissing"""
+    attach: Callable[[Transaction, Sequence[AttachmentRef], str, str], None]
+    """(transaction, attachments, case, who brought them): names them for the case; raises AttachmentMissing"""
+    has_room: Callable[[], bool]
+    """whether the disk reserve is untouched"""
+    now: Callable[[], datetime]
+    random: Callable[[int], bytes]
+    behind: set[tuple[str, str]] = field(default_factory=set)
+    """(case, peer) whose transcript lacks events here: looked at by `catching_up`"""
+
+    def rules(self, session: Session, *, item: str, catalogue: str, procedures: str) -> Rules:
+        """Return the rules of a case by the digests that it is pinned to.
+
+        Raises:
+            UnknownItem: a document or the item is not known here.
+        """
+        known, pack = self.documents.catalogue(session, catalogue), self.documents.procedures(session, procedures)
+        if known is None or pack is None:
+            raise UnknownItem("the catalogue or the procedures of this case are not known here yet")
+        return rules_of(known, pack, item)
+
+
+def rules_of(catalogue: Catalogue, pack: Pack, item: str) -> Rules:
+    """Return the rules of an item.
+
+    Raises:
+        UnknownItem: the catalogue has no such item, or the pack no such mode.
+    """
+    found = catalogue.items.get(item)
+    procedure = pack.procedures.get(found.mode) if found is not None else None
+    if found is None or procedure is None:
+        raise UnknownItem("the catalogue has no such item")
+    return Rules(found, procedure, pack)
+
+
+def local_time(moment: datetime) -> datetime:
+    """Return an instant as it is written here: Asia/Shanghai."""
+    return moment.astimezone(CHINA)
+
+
+def person_of(application: Mapping[str, Any]) -> tuple[str, str]:
+    """Return type and number of the person's document of a checked application."""
+    person = application["person"]
+    return str(person["id_type"]), str(person["id_no"])

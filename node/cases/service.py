@@ -1,0 +1,331 @@
+"""Cases: open one for another city, do what its procedure allows, see where it stands (一网通办).
+
+What a person does becomes a signed message, an event of the transcript and a row of the outbox in one transaction.
+The responsible city gives its event a place at once; the accepting city's is a proposal until the receipt comes. Which
+actions are possible says the engine; doors ask `possible`, and never decide themselves.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlmodel import Session
+
+from node.attachments import service as attachments
+from node.audit.service import Entry
+from node.cases import store
+from node.cases.checking import check_event, check_opening
+from node.cases.room import Room, Rules, local_time, person_of, rules_of
+from node.cases.tables import CaseRow
+from node.cases.transcripts import (
+    ACCEPTING,
+    RESPONSIBLE,
+    Said,
+    add_proposal,
+    append,
+    begin_transcript,
+    count_time,
+    said_of,
+)
+from node.outbox.service import Parcel
+from node.storage.unit_of_work import Transaction
+from protocol.cases import CaseEvent, CaseOpen, Follows, Versions
+from protocol.catalogue import attachments_named
+from protocol.claims import Who, Why, sha256
+from protocol.envelope import active_member
+from protocol.errors import EditConflict, InvalidBody, InvalidTransition, NotFound, StorageFull
+from protocol.identifiers import format_case_number
+from protocol.messages import format_body
+from protocol.procedures.engine import Act, Action, actions, follow, parse_state
+from protocol.suites import encode
+
+STATUTORY: Final = "STATUTORY"
+REQUESTS_KEPT: Final = timedelta(days=30)
+SALT_BYTES: Final = 16
+BATCH: Final = 200
+EVENTS_MAX: Final = 50
+"""events that one answer brings: their bodies may have megabytes"""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who acts: account for our log, pseudonym for the wire, office and role."""
+
+    account: str
+    officer: str
+    office: str
+    role: str
+
+    def who(self) -> Who:
+        """Return the claim."""
+        return Who(office=self.office, officer=self.officer, role=self.role)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a clerk hands in for a person."""
+
+    item: str
+    to: str
+    application: Mapping[str, Any] = field(repr=False)
+    basis: str = STATUTORY
+    follows: str | None = None
+    """number of a case of ours that ended with `forwarded`"""
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What a person does with a case."""
+
+    number: str
+    event: str
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    seen: str | None = None
+    """head that the person looked at; another one is an edit conflict"""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of it: number of the case, and of the message that tells the other city."""
+
+    number: str
+    jti: str
+
+
+def check_case(room: Room, session: Session, opening: Opening) -> Rules:
+    """Check what would be opened, and change nothing.
+
+    Raises:
+        InvalidBody, UnknownItem, NotAMember, MemberSuspended, AttachmentMissing: as `open_case`.
+    """
+    if opening.to == room.member:
+        raise InvalidBody(
+            "a case goes to another city", fields=[_fault("to", "own", "责任城市应为另一城市", "name another city")]
+        )
+    active_member(room.trust().manifest, opening.to)
+    rules = rules_of(
+        room.documents.catalogue_in_force(session), room.documents.procedures_in_force(session), opening.item
+    )
+    attached = room.describe(session, attachments_named(opening.application), "")
+    check_opening(rules, opening.application, attached, today=local_time(room.now()).date())
+    return rules
+
+
+def open_case(
+    room: Room, transaction: Transaction, opening: Opening, person: Person, *, request: str | None = None
+) -> Done:
+    """Open a case and send it; `request` is an idempotency key: the same again gives the same case.
+
+    Raises:
+        InvalidBody: `fields` names what is wrong, in both languages; nothing was stored.
+        UnknownItem, NotAMember, MemberSuspended, AttachmentMissing, NotFound, EditConflict, StorageFull.
+    """
+    # 1 done already?   2 room, check   3 number, body   4 sign and enqueue   5 transcript, attachments, request
+    digest = _digest_of(["open", opening.item, opening.to, opening.follows, opening.application])
+    done = _done_before(transaction.session, request, digest, person)  # 1
+    if done is not None:
+        return done
+    _check_room(room)  # 2
+    rules = check_case(room, transaction.session, opening)
+    day = local_time(room.now()).date()  # 3
+    number = format_case_number(room.member, day, store.next_sequence(transaction.session, day))
+    body = CaseOpen(
+        salt=encode(room.random(SALT_BYTES)),
+        versions=Versions(
+            catalogue=room.documents.catalogue_in_force(transaction.session).digest, procedures=rules.pack.digest
+        ),
+        application=dict(opening.application),
+        attachments=room.describe(transaction.session, attachments_named(opening.application), ""),
+        follows=_followed(transaction.session, opening.follows),
+    )
+    why, who = Why(item=opening.item, basis=opening.basis, case=number), person.who()
+    subject = person_of(opening.application)
+    message = room.outbox.enqueue(
+        transaction, Parcel(opening.to, "case.open", number, format_body(body), why, who, subject, begins=True)
+    )  # 4
+    begin_transcript(room, transaction, Said(message), body, rules, side=ACCEPTING)  # 5
+    room.attach(transaction, body.attachments, number, attachments.LOCAL)
+    return _keep(room, transaction, request, digest, person, Done(number, message.claims.jti))
+
+
+def act(room: Room, transaction: Transaction, doing: Doing, person: Person, *, request: str | None = None) -> Done:
+    """Do something with a case, and tell the other city.
+
+    Raises:
+        NotFound, InvalidTransition, InvalidBody, AttachmentMissing, EditConflict, StorageFull: nothing was changed.
+    """
+    # 1 done already?   2 may it be?   3 body   4 sign and enqueue   5 transcript
+    digest = _digest_of([doing.event, doing.number, doing.data])
+    done = _done_before(transaction.session, request, digest, person)  # 1
+    if done is not None:
+        return done
+    _check_room(room)  # 2
+    row = _case(transaction.session, doing.number, locked=True)
+    rules = room.rules(transaction.session, item=row.item, catalogue=row.catalogue, procedures=row.procedures)
+    _may(row, doing)
+    attached = room.describe(transaction.session, attachments_named(_materials(doing.data)), row.number)
+    check_event(rules, doing.event, doing.data, attached, today=local_time(room.now()).date())
+    is_ours = row.side == RESPONSIBLE  # 3
+    body = CaseEvent(
+        salt=encode(room.random(SALT_BYTES)),
+        event=doing.event,
+        data=dict(doing.data),
+        attachments=attached,
+        seq=row.seq + 1 if is_ours else None,
+        prev=encode(row.head) if is_ours else None,
+        seen=None if is_ours else encode(row.head),
+    )
+    _guard(room, transaction.session, row, body, person, rules)
+    why = Why(item=row.item, basis=STATUTORY, case=row.number)
+    message = room.outbox.enqueue(
+        transaction, Parcel(row.peer, "case.event", row.number, format_body(body), why, person.who())
+    )  # 4
+    room.attach(transaction, attached, row.number, attachments.LOCAL)
+    if is_ours:  # 5
+        append(room, transaction, row, Said(message), body, rules, is_stored=False)
+    else:
+        add_proposal(room, transaction, row.number, Said(message), body.event)
+    return _keep(room, transaction, request, digest, person, Done(row.number, message.claims.jti))
+
+
+def _check_room(room: Room) -> None:
+    if not room.has_room():
+        raise StorageFull("the disk reserve is reached; nothing was stored")
+
+
+def _may(row: CaseRow, doing: Doing) -> None:
+    if row.halted:
+        raise InvalidTransition("this case stands still until both cities have settled it", state=row.state)
+    if doing.seen is not None and doing.seen != encode(row.head):
+        raise EditConflict("the case has gone on since it was looked at", head=encode(row.head))
+
+
+def _guard(room: Room, session: Session, row: CaseRow, event: CaseEvent, person: Person, rules: Rules) -> None:
+    """Refuse what the procedure does not allow now, proposals of ours that wait for their place counted in."""
+    waiting = [one for one in store.unplaced_events(session, row.number) if not one.refused]
+    if row.side == ACCEPTING and any(one.event == event.event for one in waiting) and event.event != "chase":
+        raise InvalidTransition("the same step is on its way to the other city already", state=row.state, actions=[])
+    answer = event.data.get("answer")
+    result = str(answer.get("result")) if isinstance(answer, Mapping) else None
+    acted = Act(event.event, row.side, person.role, person.officer, room.now(), result)
+    follow(rules.procedure, parse_state(json.loads(row.facts)), acted, reviewers=rules.reviewers)
+
+
+def possible(room: Room, session: Session, row: CaseRow, *, person: Person | None = None) -> list[Action]:
+    """Return what this city may do with a case now; with `person` what that one may."""
+    if row.halted:
+        return []
+    rules = room.rules(session, item=row.item, catalogue=row.catalogue, procedures=row.procedures)
+    state = parse_state(json.loads(row.facts))
+    role, officer = (person.role, person.officer) if person else (None, None)
+    return actions(rules.procedure, state, row.side, reviewers=rules.reviewers, role=role, officer=officer)
+
+
+def settle_halt(room: Room, transaction: Transaction, number: str, *, reason: str, actor: str) -> None:
+    """Let a halted case go on, after people of both cities have settled what was wrong.
+
+    Raises:
+        NotFound: no such case, or it is not halted.
+    """
+    row = _case(transaction.session, number, locked=True)
+    if not row.halted:
+        raise NotFound("this case is not halted")
+    store.change_case(transaction.session, number, halted="", changed_at=room.now())
+    now = room.now()
+    transaction.append(
+        Entry(kind="case.resumed", dir="local", time=now, case=number, actor=actor, request=sha256(reason.encode()))
+    )
+
+
+def may_read(session: Session, digest: str, member: str) -> bool:
+    """Say whether a member is the other city of a case that names an attachment."""
+    rows = (store.case(session, number) for number in attachments.cases_naming(session, digest))
+    return any(row is not None and row.peer == member for row in rows)
+
+
+def read_case(session: Session, number: str) -> CaseRow:
+    """Return a case.
+
+    Raises:
+        NotFound: this city has no such case.
+    """
+    return _case(session, number, locked=False)
+
+
+def count_times(room: Room, transaction: Transaction, *, after: str) -> tuple[str, int]:
+    """Count the due days of some open cases anew; return where to go on, empty at the end, and how many moved."""
+    rows = store.open_cases(transaction.session, after=after, limit=BATCH)
+    moved = sum(count_time(room, transaction, row.number) for row in rows)
+    return (rows[-1].number if len(rows) == BATCH else ""), moved
+
+
+def forget_requests(room: Room, transaction: Transaction) -> int:
+    """Forget idempotency keys that were used more than thirty days ago; return how many."""
+    return store.delete_requests(transaction.session, before=room.now() - REQUESTS_KEPT)
+
+
+def transcript_for(room: Room, session: Session, number: str, member: str, *, after: int) -> dict[str, Any]:
+    """Return events after a sequence number, in order, to the other city of the case.
+
+    Raises:
+        NotFound: no such case, or the caller is not its other city.
+    """
+    row = store.case(session, number)
+    if row is None or row.peer != member:
+        raise NotFound("no case of yours has this number here")
+    events = store.placed_events(session, number, after=after, limit=EVENTS_MAX)
+    return {
+        "events": [
+            {
+                "seq": one.seq,
+                "statement": bytes(one.statement).decode("ascii"),
+                "body": encode(said_of(room, one).message.body),
+                "receipt": bytes(one.receipt).decode("ascii") if one.receipt else None,
+            }
+            for one in events
+        ]
+    }
+
+
+def _case(session: Session, number: str, *, locked: bool) -> CaseRow:
+    row = store.locked_case(session, number) if locked else store.case(session, number)
+    if row is None:
+        raise NotFound("this city has no such case")
+    return row
+
+
+def _followed(session: Session, number: str | None) -> Follows | None:
+    if number is None:
+        return None
+    row = _case(session, number, locked=False)
+    return Follows(case=row.number, head=encode(row.head))
+
+
+def _materials(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"material": data.get("material") or [], "answer": data.get("answer") or {}}
+
+
+def _digest_of(content: Sequence[Any]) -> str:
+    return sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode())
+
+
+def _done_before(session: Session, request: str | None, digest: str, person: Person) -> Done | None:
+    known = store.request_of(session, request) if request else None
+    if known is None:
+        return None
+    if (known.digest, known.actor) != (digest, person.account):
+        raise EditConflict("this idempotency key was used for something else")
+    return Done(known.number, known.jti)
+
+
+def _keep(room: Room, transaction: Transaction, request: str | None, digest: str, person: Person, done: Done) -> Done:
+    if request:
+        row = {"key": request, "actor": person.account, "digest": digest, "number": done.number, "jti": done.jti}
+        store.keep_request(transaction.session, {**row, "at": room.now()})
+    return done
+
+
+def _fault(at: str, rule: str, zh: str, en: str) -> dict[str, str]:
+    return {"at": at, "rule": rule, "zh": zh, "en": en}
