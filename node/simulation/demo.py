@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from node.audit.service import Verification, verify
 from node.simulation.network import DemoNetwork, fill_registries, free_base, make_network, set_demo_policy
-from node.simulation.stories import ASKING, STORIES, Step, Story, Telling
+from node.simulation.stories import STORIES
+from node.simulation.telling import ASKING, Step, Story, Telling
 from node.terminal import Opening
 from protocol.notes import SignatureType, key_of
 
@@ -60,6 +61,7 @@ class Report:
                 {
                     "id": story.id,
                     "ok": story.ok,
+                    **({"case": story.case} if story.case else {}),
                     "steps": [{"name": s.name, "city": s.city, "ok": s.ok, "ms": s.ms} for s in story.steps],
                 }
                 for story in self.stories

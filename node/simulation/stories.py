@@ -7,10 +7,7 @@ expected makes the demo fail; refusals are expected here, so a missing one is th
 
 import asyncio
 import os
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
@@ -20,9 +17,10 @@ from node.membership.managed import ended_certificate
 from node.membership.setup import city_of
 from node.records import service as records
 from node.records.service import CityAnswer, Enquiry, new_salt
-from node.simulation.network import DemoCity, DemoNetwork
+from node.simulation.lumpsum import tell_lumpsum
+from node.simulation.network import DemoCity
 from node.simulation.people import story_people
-from node.terminal import Opening
+from node.simulation.telling import ASKED, ASKING, SECONDS, STOPPED, NotAsExpected, Telling, expect
 from node.transport.client import NoAnswer, PeerClients
 from node.transport.tls import TlsIdentity
 from protocol.certificates import Purpose, parse_certificate
@@ -30,67 +28,6 @@ from protocol.claims import JSON_TYPE, Claims, Who, Why, describe_body
 from protocol.envelope import MessageKey, RawReply, seal
 from protocol.messages import RecordKind, RecordQuery, Subject, format_body
 from protocol.suites import parse_json, parse_statement
-
-ASKING: Final = "450400"
-ASKED: Final = "442000"
-STOPPED: Final = "520300"
-SECONDS: Final = 10.0
-
-
-class NotAsExpected(Exception):
-    """A step came out differently than it must; zh and en."""
-
-    def __init__(self, zh: str, en: str) -> None:
-        super().__init__(en)
-        self.zh, self.en = zh, en
-
-
-@dataclass(slots=True)
-class Step:
-    """One line of a story."""
-
-    name: str
-    city: str
-    ok: bool
-    ms: int
-    zh: str
-    en: str
-
-
-@dataclass(slots=True)
-class Story:
-    """A story and its steps so far."""
-
-    id: str
-    steps: list[Step] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Say whether every step came out as it must."""
-        return bool(self.steps) and all(step.ok for step in self.steps)
-
-
-@dataclass(slots=True)
-class Telling:
-    """What a story needs: the network, the asking city's node, and whom to tell of each step."""
-
-    network: DemoNetwork
-    running: Any
-    opening: Opening
-    tell: Callable[[Step], None]
-    story: Story
-
-    async def step(self, name: str, city: str, run: Callable[[], Awaitable[tuple[str, str]]]) -> None:
-        """Run one step; what it returns, or why it failed, is told in both languages."""
-        started = time.monotonic()
-        try:
-            zh, en = await run()
-            ok = True
-        except NotAsExpected as fault:
-            zh, en, ok = fault.zh, fault.en, False
-        done = Step(name, city, ok, round((time.monotonic() - started) * 1000), zh, en)
-        self.story.steps.append(done)
-        self.tell(done)
 
 
 def _subject(number: int) -> Subject:
@@ -123,11 +60,6 @@ async def _ask(telling: Telling, record: RecordKind, person: int, item: str, cit
     return [answer async for answer in asked]
 
 
-def _expect(condition: bool, zh: str, en: str) -> None:
-    if not condition:
-        raise NotAsExpected(zh, en)
-
-
 async def tell_query(telling: Telling) -> None:
     """One question to one city; then to the whole network while one city is away; then with all of them."""
 
@@ -150,10 +82,10 @@ async def tell_query(telling: Telling) -> None:
 async def _ask_one(telling: Telling) -> tuple[str, str]:
     (answer,) = await _ask(telling, RecordKind.CONTRIBUTIONS, 0, "PEN-LUMPSUM", [ASKED])
     said = f"{answer.slug} {answer.detail}"
-    _expect(answer.outcome == "answer", f"中山未答复：{said}", f"no answer from {ASKED}: {said}")
+    expect(answer.outcome == "answer", f"中山未答复：{said}", f"no answer from {ASKED}: {said}")
     months = sum(line["months"] for line in answer.lines if line["insurance"] == "110")
     withheld = len(answer.withheld)
-    _expect(months > 0 and withheld > 0, "答复内容不符", "the answer is not what the registry holds")
+    expect(months > 0 and withheld > 0, "答复内容不符", "the answer is not what the registry holds")
     return (
         f"中山答复：养老缴费 {months} 个月，隐去 {withheld} 个字段",
         f"{ASKED} answered: {months} months, {withheld} fields withheld",
@@ -164,9 +96,9 @@ async def _ask_everybody(telling: Telling, *, away: str) -> tuple[str, str]:
     others = [city.code for city in telling.network.cities if city.code != ASKING]
     answers = await _ask(telling, RecordKind.ENROLMENT, 1, "INS-CERT", others)
     silent = [one.member for one in answers if one.outcome == "no-answer"]
-    _expect(silent == ([away] if away else []), f"未应答的城市：{silent}", f"cities without an answer: {silent}")
+    expect(silent == ([away] if away else []), f"未应答的城市：{silent}", f"cities without an answer: {silent}")
     found = [one.member for one in answers if one.outcome == "answer"]
-    _expect(ASKED in found, "中山应有记录", f"{ASKED} should have a record")
+    expect(ASKED in found, "中山应有记录", f"{ASKED} should have a record")
     slowest = max(one.milliseconds for one in answers if one.outcome != "no-answer")
     told, said = (f"（{away} 停机）", f" ({away} stopped)") if away else ("", "")
     return (
@@ -186,7 +118,7 @@ async def tell_refusals(telling: Telling) -> None:
 
 async def _policy(telling: Telling) -> tuple[str, str]:
     (answer,) = await _ask(telling, RecordKind.BALANCE, 0, "CARD-SERVICE", [ASKED])
-    _expect(
+    expect(
         answer.outcome == "refused" and answer.slug == "policy-denied" and answer.signed,
         f"应为 policy-denied，实为 {answer.outcome} {answer.slug}",
         f"expected policy-denied, got {answer.outcome} {answer.slug}",
@@ -202,7 +134,7 @@ async def _expired(telling: Telling) -> tuple[str, str]:
         await clients.request(trust.current.manifest.members[ASKED], "GET", "/v1/health", seconds=SECONDS)
     except NoAnswer as refused:
         slug = refused.refusal.slug if refused.refusal else refused.reason
-        _expect(
+        expect(
             slug == "certificate-expired",
             f"应为 certificate-expired，实为 {slug}",
             f"expected certificate-expired, got {slug}",
@@ -253,7 +185,7 @@ async def _forged_body(telling: Telling) -> tuple[str, str]:
     raw = await _post(
         telling, seal(claims, telling.running.keyring.current.message), body.replace(b"voucher", b"balance")
     )
-    _expect(
+    expect(
         _slug(raw) == "digest-mismatch",
         f"应为 digest-mismatch，实为 {_slug(raw)}",
         f"expected digest-mismatch, got {_slug(raw)}",
@@ -265,7 +197,7 @@ async def _forged_signature(telling: Telling) -> tuple[str, str]:
     claims, body = await _crafted(telling)
     genuine = telling.running.keyring.current.message
     raw = await _post(telling, seal(claims, MessageKey(genuine.certificate, generate_private_key(SECP256R1()))), body)
-    _expect(
+    expect(
         _slug(raw) == "bad-signature",
         f"应为 bad-signature，实为 {_slug(raw)}",
         f"expected bad-signature, got {_slug(raw)}",
@@ -280,9 +212,9 @@ async def _replay(telling: Telling) -> tuple[str, str]:
     first, second = await _post(telling, statement, body), await _post(telling, statement, body)
     same = first.status == second.status == 200 and first.body == second.body
     payloads = [parse_statement(one.statement).claims for one in (first, second)]
-    _expect(same and payloads[0] == payloads[1], "重放未得到同一答复", "the repeat did not get the same reply")
+    expect(same and payloads[0] == payloads[1], "重放未得到同一答复", "the repeat did not get the same reply")
     other = await _post(telling, seal(claims.model_copy(update={"exp": claims.exp + 1}), key), body)
-    _expect(
+    expect(
         _slug(other) == "replay-conflict",
         f"应为 replay-conflict，实为 {_slug(other)}",
         f"expected replay-conflict, got {_slug(other)}",
@@ -293,5 +225,5 @@ async def _replay(telling: Telling) -> tuple[str, str]:
     )
 
 
-STORIES: Final = {"query": tell_query, "refusals": tell_refusals}
+STORIES: Final = {"lumpsum": tell_lumpsum, "query": tell_query, "refusals": tell_refusals}
 """In the order in which they are told."""
