@@ -162,6 +162,23 @@ GROWTH: Final = (
         "growth_fill_{sqlite,postgresql}_per_second", "exchanges written while the large log is filled", "exchanges/s"
     ),
 )
+CASES: Final = (
+    Figure(
+        "cases_per_second_sqlite", "cases opened and receipted between two live nodes, one process each", "cases/s", 300
+    ),
+    Figure("cases_per_second_postgresql", "the same", "cases/s", 250),
+    Figure(
+        "cases_latency_p50_ms", "from the outbox row to the stored receipt, 50 cases a second", "ms", 50, at_most=True
+    ),
+    Figure("cases_latency_p99_ms", "the same", "ms", 500, at_most=True),
+    Figure("cases_backlog_seconds", "10,000 messages after a peer has come back", "s", 60, at_most=True),
+    Figure("cases_beside_backlog_ratio", "p99 of new cases to another city meanwhile ÷ before", RATIO, 2, at_most=True),
+    Figure("cases_attachment_mb_per_second", "100 MB from the store of one node to that of another", "MB/s", 100),
+    Figure(
+        "cases_attachment_{sender,receiver}_mib", "by how much that process grows meanwhile", "MiB", 20, at_most=True
+    ),
+    Figure("cases_list_{sqlite,postgresql}_ms", "slowest page of any list of a million cases", "ms", 50, at_most=True),
+)
 FOOTPRINT: Final = (
     Figure(
         "serve_ready_seconds",
@@ -188,6 +205,7 @@ FAMILIES: Final[dict[str, tuple[Figure, ...]]] = {
     "query": QUERY,
     "log": LOG,
     "growth": GROWTH,
+    "cases": CASES,
     "footprint": FOOTPRINT,
 }
 """By benchmark, in the order in which pages list them."""

@@ -15,6 +15,7 @@ FIGURES = {
     "log": "log_verify_sqlite_per_second",
     "growth": "growth_sqlite_ratio",
     "peer_client": "outbound_16_ratio",
+    "cases": "cases_per_second_sqlite",
     "footprint": "serve_rss_mib",
 }
 
