@@ -54,6 +54,7 @@ RATE: Final = 50
 LATENCY_SECONDS: Final = 20.0
 BACKLOG: Final = 10_000
 ATTACHMENT_BYTES: Final = 100_000_000
+FILLED_AT_ONCE: Final = 20_000
 LISTED: Final = 1_000_000
 OURS, THEIRS, OTHER = 0, 1, 2
 OUR_CORE: Final = 0
@@ -302,9 +303,9 @@ def _lists(place: Place, database: str, options: Options, figures: Figures) -> N
     with node.database.reading() as session:
         model = store.cases(session, limit=1)[0].model_dump()
     peers = [f"{code}" for code in range(440_100, 440_116)]
-    for first in range(0, total, 2_000):
-        numbers = range(first, min(first + 2_000, total))
-        node.database.write(lambda tx, numbers=numbers: _fill(tx, numbers, model, peers))  # type: ignore[misc]
+    for first in range(0, total, FILLED_AT_ONCE):
+        numbers = range(first, min(first + FILLED_AT_ONCE, total))
+        node.database.write(lambda tx, numbers=numbers: _fill(tx, numbers, total, model, peers))  # type: ignore[misc]
     _analyse(node)
     slowest = max(_pages(node, peers), key=lambda one: one[1])
     figures.add(f"cases_list_{database}_ms", [slowest[1]])
@@ -312,12 +313,13 @@ def _lists(place: Place, database: str, options: Options, figures: Figures) -> N
     node.database.engine.dispose()
 
 
-def _fill(transaction: Transaction, numbers: range, model: dict[str, Any], peers: list[str]) -> None:
+def _fill(transaction: Transaction, numbers: range, total: int, model: dict[str, Any], peers: list[str]) -> None:
+    """Write cases as years bring them: numbers and due days go up together."""
     states = ("ACCEPTED", "IN_REVIEW", "SECOND_REVIEW", "SUPPLEMENT", "DECIDED", "HANDED_OVER")
     for number in numbers:
-        day = date(2010, 1, 1) + timedelta(days=number % 5000)
-        text_of = format_case_number("450400", day, number // 5000 + 100_000)
-        due = (date(2026, 6, 1) + timedelta(days=number % 400)).isoformat()
+        day = date(2010, 1, 1) + timedelta(days=number // 200)
+        text_of = format_case_number("450400", day, number % 200 + 1)
+        due = (date(2026, 6, 1) + timedelta(days=400 * number // total)).isoformat()
         changes = {
             "number": text_of, "shard_key": shard_key(text_of), "peer": peers[number % 16], "state": states[number % 6],
             "box": ("todo", "sent", "done")[number % 3], "due_key": due, "item": f"ITEM-{number % 18}",
