@@ -16,6 +16,7 @@ from protocol.procedures.pack import EventField
 TEXT_MAX: Final = 4_000
 LINE_MAX: Final = 200
 LINES_MAX: Final = 40
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -56,8 +57,9 @@ def _is_text(value: Any, limit: int = TEXT_MAX) -> bool:
 
 
 def _is_date(value: Any) -> bool:
+    # `fromisoformat` alone takes weeks, too.
     try:
-        return isinstance(value, str) and len(value) == 10 and bool(date.fromisoformat(value))
+        return isinstance(value, str) and bool(_DATE.fullmatch(value)) and bool(date.fromisoformat(value))
     except ValueError:
         return False
 
