@@ -226,7 +226,7 @@ def test_attachments_are_the_sha256_digests_each_once_in_order() -> None:
             assert attachments_named({"data": full}) == (("a" * 64,) if "sha256:" in json.dumps(full) else ())
 
 
-SECRET = "Zz7"
+CANARY = "Zz7"
 
 
 def texts_of(faults: list[FieldFault]) -> str:
@@ -261,9 +261,9 @@ def test_faults_never_contain_what_was_typed(data: st.DataObject) -> None:
     item: Item = ITEMS[data.draw(st.sampled_from(CODES))]
     content = filling.application(item, full=True)
     path = data.draw(st.sampled_from(list(every_place(content))))
-    typed = SECRET + data.draw(st.text(max_size=300))
+    typed = CANARY + data.draw(st.text(max_size=300))
     value = data.draw(st.sampled_from([typed, [typed], {typed: typed}, {"name": typed}]))
     faults = check_application(item, broken(content, Breach(path, value, "", "")), today=TODAY)
-    assert SECRET not in texts_of(faults)
+    assert CANARY not in texts_of(faults)
     renamed = broken(content, Breach((*path[:-1], typed) if isinstance(path[-1], str) else path, 1, "", ""))
-    assert SECRET not in texts_of(check_application(item, renamed, today=TODAY))
+    assert CANARY not in texts_of(check_application(item, renamed, today=TODAY))
