@@ -88,8 +88,8 @@ def on_fire(seed: int, pattern: str) -> Iterator[Fire]:
         shutil.rmtree(root, ignore_errors=True)
 
 
-async def play(fire: Fire, *, cases: int, kills: int, calm_seconds: float) -> list[str]:
-    """Open so many cases and bring each to its end while processes are killed; return their numbers."""
+async def play(fire: Fire, *, cases: int, kills: int, at_once: int, calm_seconds: float) -> list[str]:
+    """Open cases, so many at once, and bring each to its end while processes are killed; return their numbers."""
     for code, city in fire.cities.items():
         fire.proxies[code] = FaultProxy(city.peer_port, real_port(city), Random(fire.random.random()))
         await fire.proxies[code].start()
@@ -97,7 +97,7 @@ async def play(fire: Fire, *, cases: int, kills: int, calm_seconds: float) -> li
     running = {code: await fire.opening.at(city.home).starting() for code, city in fire.cities.items()}
     try:
         killing = asyncio.create_task(_kill(fire, kills))
-        slots = asyncio.Semaphore(24)
+        slots = asyncio.Semaphore(at_once)
         numbers = await asyncio.gather(*(_case(running, slots, fire.random.random()) for _ in range(cases)))
         await killing
         for proxy in fire.proxies.values():
@@ -176,7 +176,7 @@ def violations(fire: Fire, numbers: list[str]) -> list[str]:
     for code, held in transcripts.items():
         if held.keys() != set(numbers):
             found.append(f"{code}: {len(held.keys() ^ set(numbers))} cases lost or invented")
-        found += [f"{code} {number}: {fault}" for number, events in held.items() if (fault := _fault(events))]
+        found += [f"{code} {number}: {fault}" for number, events in held.items() if (fault := fault_of(events))]
     for number in numbers:
         if transcripts[OURS].get(number) != transcripts[THEIRS].get(number):
             found.append(f"{number}: the transcripts differ")
@@ -198,7 +198,7 @@ def _transcripts(fire: Fire, code: str) -> dict[str, list[tuple[int, str, bytes,
     return held
 
 
-def _fault(events: list[tuple[int, str, bytes, bytes]]) -> str:
+def fault_of(events: list[tuple[int, str, bytes, bytes]]) -> str:
     """Return what is wrong with one transcript: places, events, heads by the formula of the specification."""
     if [seq for seq, *_ in events] != list(range(len(events))):
         return "places"
