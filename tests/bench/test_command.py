@@ -186,6 +186,8 @@ def test_progress_is_told_while_the_benchmark_runs_and_not_with_q(checkout: Chec
 def test_an_interrupt_lets_the_benchmark_clean_up_and_ends_what_it_started(
     checkout: Checkout, number: signal.Signals
 ) -> None:
+    if signal.getsignal(number) is signal.SIG_IGN:  # under nohup, and children would inherit it
+        signal.signal(number, signal.SIG_DFL)
     body = indent(LEAVE + "time.sleep(300)", "    ")
     checkout.plant("log", f"try:\n{body}\nfinally:\n    Path('cleaned').touch()")
     with held_open(checkout.root) as reading:
