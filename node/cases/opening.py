@@ -109,7 +109,7 @@ class Bringing:
 
     async def complete(self, claimed: Claimed, _problem: Problem) -> bool:
         """Bring what a message names; False when that did not succeed now."""
-        listed = [one["sha256"] for one in json.loads(claimed.body).get("attachments", [])]
+        listed = [one["sha256"] for one in json.loads(claimed.message.body).get("attachments", [])]
         try:
             with self.writer.database.reading() as session:
                 described = attachments.describe(session, listed, by=attachments.LOCAL, case=claimed.line)

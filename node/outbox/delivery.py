@@ -134,7 +134,7 @@ class Delivery:
         if current is None:
             return
         try:
-            exchanged = await self.exchanging.send(current.peer, current.message(), seconds=SECONDS)  # 2
+            exchanged = await self.exchanging.send(current.peer, current.message, seconds=SECONDS)  # 2
         except Refusal as refusal:  # nothing was sent: no member now, or our key store is away
             await self._later(current, _own_problem(refusal), refusal.detail)
         except NoAnswer as missing:
@@ -146,7 +146,7 @@ class Delivery:
     async def _passable(self, claimed: Claimed) -> Claimed | None:
         """Return the message, renewed where its text ends or its certificate does; None when it has been settled."""
         try:
-            self.exchanging.check_own(claimed.message())
+            self.exchanging.check_own(claimed.message)
             is_over = claimed.expires_at - LAST_SECONDS <= self.outbox.now()
         except ENDED:
             is_over = True

@@ -11,7 +11,7 @@ the same body goes out as a new message whose `again` names the first one; if ev
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -62,8 +62,8 @@ class Claimed:
     first: Earlier
     peer: str
     msg: str
-    statement: bytes
-    body: bytes = field(repr=False)
+    message: Message = field(repr=False)
+    """as it was signed"""
     fence: int
     attempts: int
     is_unknown: bool
@@ -73,11 +73,6 @@ class Claimed:
     def line(self) -> str:
         """Return the line."""
         return self.key[1]
-
-    def message(self) -> Message:
-        """Return the message as it was signed."""
-        claims = parse_claims(Claims, parse_statement(self.statement).claims)
-        return Message(claims=claims, statement=self.statement, digest=sha256(self.statement), body=self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,27 +187,24 @@ class Outbox:
             row
         )
         plain = self.vault.decrypt(body, _context(line, step))
+        claims = parse_claims(Claims, parse_statement(statement).claims)
+        message = Message(claims=claims, statement=statement, digest=sha256(statement), body=plain)
         first = Earlier(jti=first_jti, sha256=first_digest)
-        return Claimed(
-            (shard, line, step), jti, first, peer, msg, statement, plain, fence, attempts, bool(unknown), ends
-        )
+        return Claimed((shard, line, step), jti, first, peer, msg, message, fence, attempts, bool(unknown), ends)
 
     def renewed(self, transaction: Transaction, claimed: Claimed) -> Claimed | None:
         """Sign the same body anew, naming the first message by `again`; None when it is not ours any more."""
-        old = claimed.message()
+        old = claimed.message
         if old.claims.why is None or old.claims.who is None:
             raise NotFound("only messages with a purpose are sent again")
-        parcel = Parcel(claimed.peer, claimed.msg, claimed.line, claimed.body, old.claims.why, old.claims.who)
+        parcel = Parcel(claimed.peer, claimed.msg, claimed.line, old.body, old.claims.why, old.claims.who)
         message = self._signed(parcel, again=claimed.first)
         jti, ends = message.claims.jti, _end(message.claims)
         texts = {"jti": jti, "statement": message.statement, "expires_at": ends}
         if not store.renew_message(transaction.session, claimed.key, claimed.fence, **texts):  # type: ignore[arg-type]
             return None
         book_request(transaction, message, now=self.now())
-        return Claimed(
-            claimed.key, jti, claimed.first, claimed.peer, claimed.msg, message.statement, claimed.body,
-            claimed.fence, claimed.attempts, claimed.is_unknown, ends,
-        )  # fmt: skip
+        return replace(claimed, jti=jti, message=message, expires_at=ends)
 
     def settle(self, transaction: Transaction, settled: Settled) -> bool:
         """Store an outcome, let the next of the line go, and tell the room; False when another process had it."""
@@ -221,15 +213,15 @@ class Outbox:
         if recipient is not None:
             recipient.lock(transaction, claimed.line)
         is_dead = settled.state == "dead"
-        body = self.vault.encrypt(claimed.body, _context(claimed.line, claimed.key[2])) if is_dead else None
+        body = self.vault.encrypt(claimed.message.body, _context(claimed.line, claimed.key[2])) if is_dead else None
         if not store.end_message(
             transaction.session, claimed.key, claimed.fence, state=settled.state, slug=settled.slug,
             detail=settled.detail[:500], attempts=claimed.attempts + 1, body=body,
-            statement=claimed.statement if is_dead else b"", at=None if is_dead else now,
+            statement=claimed.message.statement if is_dead else b"", at=None if is_dead else now,
         ):  # fmt: skip
             return False
         if settled.reply is not None:
-            book_reply(transaction, claimed.message(), settled.reply, now=now)
+            book_reply(transaction, claimed.message, settled.reply, now=now)
         if not is_dead:
             shard, line, step = claimed.key
             transaction.add(store.FREE_NEXT, (shard, line, step + 1, now))

@@ -192,8 +192,8 @@ def test_what_arrives_by_again_first_keeps_the_old_text_from_acting(cities: Pair
         async with running(responsible):
             certificate = accepting.wire.network[ACCEPTING].tls.certificate
             answers = []
-            for statement in (renewed.statement, first.statement, renewed.statement):
-                raw = RawMessage(statement, renewed.body, "application/json")
+            for statement in (renewed.message.statement, first.message.statement, renewed.message.statement):
+                raw = RawMessage(statement, renewed.message.body, "application/json")
                 answers.append(await responsible.pipeline.receive(raw, certificate))
             return answers
 
