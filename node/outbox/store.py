@@ -52,11 +52,8 @@ def last_of_line(session: Session, line: str) -> tuple[int, str] | None:
     return (int(rows[0][0]), str(rows[0][1])) if rows else None
 
 
-def due_messages(
-    session: Session, *, now: datetime, without: Collection[str], limit: int
-) -> Sequence[tuple[int, str, int, int, str]]:
-    """Return (shard key, line, step, fence, peer) of messages whose turn has come, longest waiting first."""
-    query = (
+def _due(state: Any, now: Any, limit: Any) -> Any:
+    return (
         select(
             col(OutboxMessage.shard_key),
             col(OutboxMessage.line),
@@ -65,7 +62,7 @@ def due_messages(
             col(OutboxMessage.peer),
         )
         .where(
-            col(OutboxMessage.state) == WAITING,
+            col(OutboxMessage.state) == state,
             col(OutboxMessage.is_next).is_(True),
             col(OutboxMessage.next_at) <= now,
             col(OutboxMessage.lease_until).is_(None) | (col(OutboxMessage.lease_until) < now),
@@ -73,8 +70,27 @@ def due_messages(
         .order_by(col(OutboxMessage.next_at))
         .limit(limit)
     )
-    if without:
-        query = query.where(col(OutboxMessage.peer).not_in(list(without)))
+
+
+_DUE = Prepared(_due(bindparam("of_state"), bindparam("moment"), bindparam("most")), "of_state", "moment", "most")
+_SILENT = Prepared(
+    select(
+        col(OutboxPeer.peer),
+        col(OutboxPeer.silent_since),
+        col(OutboxPeer.paused_until),
+        col(OutboxPeer.failures),
+        col(OutboxPeer.reason),
+    ).where(col(OutboxPeer.silent_since).is_not(None))
+)
+
+
+def due_messages(
+    session: Session, *, now: datetime, without: Collection[str], limit: int
+) -> Sequence[tuple[int, str, int, int, str]]:
+    """Return (shard key, line, step, fence, peer) of messages whose turn has come, longest waiting first."""
+    if not without:
+        return _DUE.rows(session, WAITING, now, limit)
+    query = _due(WAITING, now, limit).where(col(OutboxMessage.peer).not_in(list(without)))
     return [tuple(row) for row in session.execute(query)]
 
 
@@ -190,7 +206,8 @@ def revive_message(session: Session, jti: str, *, now: datetime) -> bool:
 
 def peers_of_outbox(session: Session) -> Sequence[OutboxPeer]:
     """Return the peers that do not answer."""
-    return list(session.execute(select(OutboxPeer).where(col(OutboxPeer.silent_since).is_not(None))).scalars())
+    names = ("peer", "silent_since", "paused_until", "failures", "reason")
+    return [OutboxPeer(**dict(zip(names, row, strict=True))) for row in _SILENT.rows(session)]
 
 
 def waiting_by_peer(session: Session) -> dict[str, int]:

@@ -1,17 +1,17 @@
 """Unit of work with group commit: many works, one database transaction, one fsync.
 
 A *work* is a function of a `Transaction`; it reads and writes through `transaction.session`, never
-commits, and may append log entries and add rows. Works that wait share one transaction: each in a
-savepoint, so that one failure undoes itself alone. Then the log is extended once, its lock taken last,
-the works whose entries stand in it are told their places, and the rows that they added are written, all
-of one statement at once. A work's result is handed out only after the commit.
+commits, and may append log entries and add rows. Works that wait share one transaction. When one of them
+fails, all run again, each in a savepoint, so that one failure undoes itself alone. Then the log is extended
+once, its lock taken last, the works whose entries stand in it are told their places, and the rows that they
+added are written, all of one statement at once. A work's result is handed out only after the commit.
 
 A *reading* is a work that only looks rows up by their keys, appends and adds: what an answered question
 does. It names its look-ups beforehand, they are made once for the whole group, and it needs no savepoint,
 for it has nothing to undo. Its `Reading` has no session, so it cannot write otherwise.
 
 A work may run again: after a serialization failure or deadlock the whole group does (SQLSTATE 40001,
-40P01; `SQLITE_BUSY`), after a unique violation that one work does. So works change nothing but the database.
+40P01; `SQLITE_BUSY`), after a fault of one of them too, and after a unique violation that one work does. So works change nothing but the database.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -244,13 +244,22 @@ def _close(database: Database, session: Session, done: Sequence[Reading]) -> Non
 
 
 def _works(session: Session, jobs: list[Job[Any]]) -> list[Reading]:
+    """Run works without savepoints, which cost two statements each; when one fails, all again, each in its own."""
+    done = _run_works(session, jobs, apart=False)
+    if len(done) == len(jobs) or len(jobs) == 1:
+        return done
+    session.rollback()
+    return _run_works(session, jobs, apart=True)
+
+
+def _run_works(session: Session, jobs: list[Job[Any]], *, apart: bool) -> list[Reading]:
     done: list[Reading] = []
     for job in jobs:
         transaction = Transaction(session)
-        job.attempts += 1
+        job.attempts += apart or len(jobs) == 1
         job.value = job.fault = None
         try:
-            with nullcontext() if len(jobs) == 1 else session.begin_nested():
+            with session.begin_nested() if apart else nullcontext():
                 job.value = job.work(transaction)
                 session.flush()
             done.append(transaction)
@@ -259,6 +268,8 @@ def _works(session: Session, jobs: list[Job[Any]]) -> list[Reading]:
                 raise
             job.value, job.fault = None, fault
             session.expunge_all()
+            if not apart:
+                return done
     return done
 
 
