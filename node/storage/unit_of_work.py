@@ -11,7 +11,8 @@ does. It names its look-ups beforehand, they are made once for the whole group, 
 for it has nothing to undo. Its `Reading` has no session, so it cannot write otherwise.
 
 A work may run again: after a serialization failure or deadlock the whole group does (SQLSTATE 40001,
-40P01; `SQLITE_BUSY`), after a fault of one of them too, and after a unique violation that one work does. So works change nothing but the database.
+40P01; `SQLITE_BUSY`), and after a fault of one of them; after a unique violation that one work does. So
+works change nothing but the database.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
