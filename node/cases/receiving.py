@@ -48,8 +48,8 @@ def message_handlers(room: Room) -> dict[str, Handler]:
 def recipients(room: Room) -> dict[str, Recipient]:
     """Return what becomes of the outcomes of this room's messages."""
 
-    def lock(transaction: Transaction, line: str) -> None:
-        store.lock_case(transaction.session, line)
+    def lock(transaction: Transaction, line: str) -> object:
+        return store.locked_case(transaction.session, line)
 
     recipient = Recipient(lock, lambda transaction, settled: receive_outcome(room, transaction, settled))
     return {"case.open": recipient, "case.event": recipient}
@@ -144,7 +144,7 @@ def _appended(room: Room, transaction: Transaction, row: CaseRow, said: Said, ev
 def receive_outcome(room: Room, transaction: Transaction, settled: Settled) -> None:
     """Note what the other city said to a message of ours, in the transaction that settles it."""
     number, jti, reply = settled.claimed.line, settled.claimed.first.jti, settled.reply
-    row = store.case(transaction.session, number)
+    row = store.held_case(transaction.session, number)
     stored = store.event(transaction.session, number, jti)
     if row is None or stored is None:
         return

@@ -31,13 +31,6 @@ _GROW = Prepared(
     .returning(col(CaseCounter.last)),
     "of_day",
 )
-_LOCK = Prepared(
-    select(col(CaseRow.seq))
-    .where(col(CaseRow.shard_key) == bindparam("of_shard"), col(CaseRow.number) == bindparam("of_number"))
-    .with_for_update(),
-    "of_shard",
-    "of_number",
-)
 SET_RECEIPT = Prepared(
     update(CaseEventRow)
     .where(
@@ -59,12 +52,6 @@ def next_sequence(session: Session, day: date) -> int:
             session.execute(insert(CaseCounter).values(day=day, last=0))
         last = _GROW.rows(session, day)
     return int(last[0][0])
-
-
-def lock_case(session: Session, number: str) -> None:
-    """Let nobody else change a case before this transaction ends; SQLite has one writer at a time."""
-    if session.get_bind().dialect.name == "postgresql":
-        _LOCK.rows(session, shard_key(number), number)
 
 
 def add_case(transaction: Reading, row: dict[str, Any]) -> None:
@@ -98,6 +85,11 @@ def locked_case(session: Session, number: str) -> CaseRow | None:
     """Return a case, and let nobody else change it before this transaction ends."""
     wanted = _case(number).with_for_update().execution_options(populate_existing=True)
     return session.execute(wanted).scalar_one_or_none()
+
+
+def held_case(session: Session, number: str) -> CaseRow | None:
+    """Return a case that this transaction has locked and still holds, without asking the database again."""
+    return session.get(CaseRow, (shard_key(number), number))
 
 
 def _case(number: str) -> Any:

@@ -90,8 +90,9 @@ class Settled:
 class Recipient:
     """What a room does with the outcomes of its messages, in the transaction that settles them."""
 
-    lock: Callable[[Transaction, str], None]
-    """takes the row of a line before the outbox's own: the same order as in the transaction of a cause"""
+    lock: Callable[[Transaction, str], object]
+    """takes the row of a line before the outbox's own, the same order as in the transaction of a cause; what it
+    returns is held until the outcome is told, so that the row need not be read twice"""
     settled: Callable[[Transaction, Settled], None]
 
 
@@ -210,8 +211,7 @@ class Outbox:
         """Store an outcome, let the next of the line go, and tell the room; False when another process had it."""
         claimed, now = settled.claimed, self.now()
         recipient = self.recipients.get(claimed.msg)
-        if recipient is not None:
-            recipient.lock(transaction, claimed.line)
+        _held = recipient.lock(transaction, claimed.line) if recipient is not None else None
         is_dead = settled.state == "dead"
         body = self.vault.encrypt(claimed.message.body, _context(claimed.line, claimed.key[2])) if is_dead else None
         if not store.end_message(
