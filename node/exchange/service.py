@@ -21,7 +21,7 @@ from node.storage.unit_of_work import Ahead, Reading, Transaction
 from node.transport.client import NoAnswer, PeerClients
 from protocol.bodies import Body
 from protocol.certificates import Purpose
-from protocol.claims import JSON_TYPE, REFUSAL, VERSION, Claims, Who, Why, describe_body, sha256
+from protocol.claims import JSON_TYPE, REFUSAL, VERSION, Claims, Earlier, Who, Why, describe_body, sha256
 from protocol.envelope import (
     Message,
     MessageKey,
@@ -280,25 +280,10 @@ class Asking:
         return Booked(question, member, self._sign(question))
 
     def _sign(self, question: Question) -> Message:
-        trust, key, now = self.trust(), self.key(), self.now()
-        issued = int(now.timestamp())
-        ends = min(issued + int(LIFETIME.total_seconds()), int(key.certificate.not_after.timestamp()))
-        claims = Claims(
-            net=trust.manifest.network,
-            ver=VERSION,
-            iss=trust.member,
-            aud=question.member,
-            iat=issued,
-            exp=ends,
-            jti=self.new_id(),
-            msg=question.msg,
-            man=trust.manifest.label,
-            why=question.why,
-            who=question.who,
-            body=describe_body(question.body),
-        )
-        statement = seal(claims, key)
-        return Message(claims=claims, statement=statement, digest=sha256(statement), body=question.body)
+        return sign_message(
+            question.body, aud=question.member, msg=question.msg, why=question.why, who=question.who,
+            lifetime=LIFETIME, trust=self.trust(), key=self.key(), now=self.now(), jti=self.new_id(),
+        )  # fmt: skip
 
     def _book_requests(self, reading: Reading, signed: Sequence[Booked]) -> None:
         now = self.now()
@@ -325,6 +310,31 @@ def _parsed_body(msg: str, reply: Reply) -> Body:
         return parse_body(REPLIES, reply.claims.msg, reply.body)
     except Refusal as refusal:
         raise NoAnswer("unreadable", f"the answer's body: {refusal.slug}", refusal) from None
+
+
+def sign_message(
+    body: bytes, *, aud: str, msg: str, why: Why | None, who: Who | None, lifetime: timedelta,
+    trust: Trust, key: MessageKey, now: datetime, jti: str, again: Earlier | None = None,
+) -> Message:  # fmt: skip
+    """Return a signed message to a member; it ends with its lifetime, or with our certificate if that comes first."""
+    issued = int(now.timestamp())
+    claims = Claims(
+        net=trust.manifest.network,
+        ver=VERSION,
+        iss=trust.member,
+        aud=aud,
+        iat=issued,
+        exp=min(issued + int(lifetime.total_seconds()), int(key.certificate.not_after.timestamp())),
+        jti=jti,
+        msg=msg,
+        man=trust.manifest.label,
+        why=why,
+        who=who,
+        again=again,
+        body=describe_body(body),
+    )
+    statement = seal(claims, key)
+    return Message(claims=claims, statement=statement, digest=sha256(statement), body=body)
 
 
 def book_request(reading: Reading, request: Message, *, now: datetime, person: tuple[str, str] | None = None) -> None:

@@ -18,13 +18,13 @@ from typing import Any, Final
 from sqlmodel import Session
 
 from node.audit.service import Entry
-from node.exchange.service import book_reply, book_request
+from node.exchange.service import book_reply, book_request, sign_message
 from node.outbox import store
 from node.outbox.tables import OutboxMessage
 from node.storage.encryption import Vault, shard_key
 from node.storage.unit_of_work import Transaction
-from protocol.claims import DELIVERY_LIFETIME, VERSION, Claims, Earlier, Who, Why, describe_body, parse_claims, sha256
-from protocol.envelope import Message, MessageKey, Reply, Trust, seal
+from protocol.claims import DELIVERY_LIFETIME, Claims, Earlier, Who, Why, parse_claims, sha256
+from protocol.envelope import Message, MessageKey, Reply, Trust
 from protocol.errors import NotFound, Problem, Retry
 from protocol.suites import parse_statement
 
@@ -136,25 +136,10 @@ class Outbox:
         return message
 
     def _signed(self, parcel: Parcel, *, again: Earlier | None) -> Message:
-        trust, key, issued = self.trust(), self.key(), int(self.now().timestamp())
-        ends = min(issued + int(DELIVERY_LIFETIME.total_seconds()), int(key.certificate.not_after.timestamp()))
-        claims = Claims(
-            net=trust.manifest.network,
-            ver=VERSION,
-            iss=trust.member,
-            aud=parcel.peer,
-            iat=issued,
-            exp=ends,
-            jti=self.new_id(),
-            msg=parcel.msg,
-            man=trust.manifest.label,
-            why=parcel.why,
-            who=parcel.who,
-            again=again,
-            body=describe_body(parcel.body),
-        )
-        statement = seal(claims, key)
-        return Message(claims=claims, statement=statement, digest=sha256(statement), body=parcel.body)
+        return sign_message(
+            parcel.body, aud=parcel.peer, msg=parcel.msg, why=parcel.why, who=parcel.who, lifetime=DELIVERY_LIFETIME,
+            trust=self.trust(), key=self.key(), now=self.now(), jti=self.new_id(), again=again,
+        )  # fmt: skip
 
     def claim(
         self, transaction: Transaction, *, under_way: Mapping[str, int], per_peer: int, limit: int
