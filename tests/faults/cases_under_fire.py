@@ -32,6 +32,8 @@ from tests.node.cases.two_cities import CLERK, STEPS, application
 from tests.processes.cities import QuietOpening
 
 OURS, THEIRS = "450400", "442000"
+ACT_SECONDS = 600
+"""in which a case must come so far that the next step is possible, kills and harm included"""
 
 
 @dataclass
@@ -131,7 +133,7 @@ async def _case(running: dict[str, Any], slots: asyncio.Semaphore, pace: float) 
 async def _act(city: Any, number: str, event: str, person: Person, data: dict[str, Any]) -> None:
     """Act as soon as the case has come so far."""
     doing = Doing(number, event, data)
-    async with asyncio.timeout(300):
+    async with asyncio.timeout(ACT_SECONDS):
         while not await _acted(city, doing, person):
             await asyncio.sleep(0.1)
 

@@ -28,12 +28,14 @@ def burn(pattern: str, plan: dict[str, int]) -> None:
         assert violations(fire, numbers) == []
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_five_hundred_cases_and_thirty_kills(kind: str, request: pytest.FixtureRequest) -> None:
     burn(pattern_of(kind, request), GATE)
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(5400)
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_ten_thousand_cases_and_five_hundred_kills(kind: str, request: pytest.FixtureRequest) -> None:
     burn(pattern_of(kind, request), FULL)
