@@ -29,6 +29,7 @@ def mount(app: typer.Typer, terminal: Terminal, opening: Opens, events: dict[str
     _mount_list(case, terminal, opening)
     _mount_show(case, terminal, opening)
     _mount_new(case, terminal, opening)
+    _mount_settle(case, terminal, opening)
     for event, named in events.items():
         _mount_event(case, terminal, opening, event, named)
     app.add_typer(case, name="case")
@@ -238,6 +239,23 @@ def _mount_event(case: typer.Typer, terminal: Terminal, opening: Opens, event: s
         data |= {name: value for name, value in (("reason", reason), ("text", text)) if value}
         page = opening.run(_doing(opening, Doing(number, event, data), key))
         terminal.finish(page, show=_page(terminal, {**page, "timeline": []}), next_step=f"tongban case show {number}")
+
+
+def _mount_settle(case: typer.Typer, terminal: Terminal, opening: Opens) -> None:
+    told = terminal.text("双方核对后，让停止的办件继续", "let a halted case go on, after both cities have settled it")
+
+    @case.command("settle", help=told)
+    def settle(
+        number: str = typer.Argument(..., metavar="NO"),
+        reason: str = typer.Option(..., help=terminal.text("双方核对的结论", "what both cities have settled")),
+    ) -> None:
+        async def work(running: Any) -> None:
+            room, actor = running.cases.room, opening.actor()
+            await running.writer.submit(lambda tx: service.settle_halt(room, tx, number, reason=reason, actor=actor))
+
+        opening.run(work)
+        done = terminal.text("✔ 办件继续", "✔ the case goes on")
+        terminal.finish({"number": number}, show=[done], next_step=f"tongban case show {number}")
 
 
 def _doing(opening: Opens, doing: Doing, key: str | None) -> Callable[[Any], Any]:

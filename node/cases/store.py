@@ -181,12 +181,6 @@ def cases(
     return sorted(found, key=lambda row: (row.due_key, row.number))[:limit]
 
 
-def cases_of_person(session: Session, subject: bytes, *, limit: int = 50) -> list[CaseRow]:
-    """Return the cases of a person, newest number first."""
-    wanted = select(CaseRow).where(col(CaseRow.subject) == subject).order_by(col(CaseRow.number).desc()).limit(limit)
-    return list(session.execute(wanted).scalars())
-
-
 def open_cases(session: Session, *, after: str, limit: int) -> list[CaseRow]:
     """Return cases that are not over, by number, after one: for work on all of them, some at a time."""
     wanted = (

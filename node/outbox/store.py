@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, insert, select, tuple_, update
+from sqlalchemy import bindparam, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
@@ -208,16 +208,6 @@ def peers_of_outbox(session: Session) -> Sequence[OutboxPeer]:
     """Return the peers that do not answer."""
     names = ("peer", "silent_since", "paused_until", "failures", "reason")
     return [OutboxPeer(**dict(zip(names, row, strict=True))) for row in _SILENT.rows(session)]
-
-
-def waiting_by_peer(session: Session) -> dict[str, int]:
-    """Return how many messages wait or are dead, by peer."""
-    rows = session.execute(
-        select(col(OutboxMessage.peer), func.count())
-        .where(col(OutboxMessage.state).in_([WAITING, "dead"]))
-        .group_by(col(OutboxMessage.peer))
-    )
-    return {peer: int(count) for peer, count in rows}
 
 
 def set_peer(session: Session, peer: str, **values: Any) -> None:

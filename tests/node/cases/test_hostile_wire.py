@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from node.cases import service
 from node.cases.service import Person
 from node.transport.client import NoAnswer
 from protocol.cases import CaseEvent
@@ -147,6 +148,11 @@ def test_an_event_that_contradicts_our_transcript_halts_the_case_and_is_refused_
             assert (row.halted, row.box, row.seq) == ("fork", "todo", 1)
             with pytest.raises(InvalidTransition, match="stands still"):
                 await accepting.act(number, "withdraw", CLERK, {"reason": "r"})
+            settled = {"reason": "电话核对", "actor": "director"}
+            await accepting.writer.submit(lambda tx: service.settle_halt(accepting.room, tx, number, **settled))
+            await accepting.act(number, "withdraw", CLERK, {"reason": "r"})
+            with pytest.raises(NotFound):
+                await accepting.writer.submit(lambda tx: service.settle_halt(accepting.room, tx, number, **settled))
 
     asyncio.run(play())
 
