@@ -270,6 +270,7 @@ def _cases(
         attachments=node.attachments,
         documents=documents_of(
             lambda session, digest: membership.stored_document(session, builtin, digest),
+            lambda session: membership.calendars_in_force(session, keeper.current.manifest, builtin),
             lambda: keeper.current,
             {name: digest for digest, (name, _) in documents.items()},
         ),

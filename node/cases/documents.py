@@ -1,7 +1,8 @@
 """The shared documents as the cases room reads them: catalogue, procedures, calendars, each parsed once.
 
-In force is what the manifest names: `catalogue`, `procedures`, `calendar-2026`. A network whose manifest names no
-procedures uses those that came with the software. Documents never change under their digest, so what is parsed stays.
+In force is what the manifest names: `catalogue`, `procedures`; calendars are the membership room's. A network whose
+manifest names no procedures uses those that came with the software. Documents never change under their digest, so
+what is parsed stays.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,30 +13,31 @@ from sqlmodel import Session
 
 from node.cases.room import Documents
 from protocol.catalogue import Catalogue, CatalogueInvalid, parse_catalogue
-from protocol.deadlines import CalendarInvalid, Calendars, parse_calendar
+from protocol.deadlines import Calendars
 from protocol.envelope import Trust
 from protocol.errors import UnknownItem
 from protocol.procedures.pack import Pack, PackInvalid, parse_pack
 
-CALENDAR = "calendar-"
 T = TypeVar("T")
 
 _catalogue = lru_cache(maxsize=32)(parse_catalogue)
 _pack = lru_cache(maxsize=32)(parse_pack)
-_calendar = lru_cache(maxsize=64)(parse_calendar)
 
 
 def documents_of(
-    stored: Callable[[Session, str], bytes | None], trust: Callable[[], Trust], builtin: Mapping[str, str]
+    stored: Callable[[Session, str], bytes | None],
+    calendars: Callable[[Session], Calendars],
+    trust: Callable[[], Trust],
+    builtin: Mapping[str, str],
 ) -> Documents:
     """Return the documents of a node.
 
     Args:
         stored: bytes by digest (hex), None for what this node lacks.
+        calendars: those that the manifest names.
         trust: the manifest in force.
         builtin: digests of the documents that came with the software, by name.
     """
-    found: dict[str, Calendars] = {}
 
     def named(name: str) -> str:
         digest = trust().manifest.documents.get(name) or builtin.get(name)
@@ -50,18 +52,6 @@ def documents_of(
     def procedures(session: Session, digest: str) -> Pack | None:
         return _read(_pack, stored(session, digest))
 
-    def calendars(session: Session) -> Calendars:
-        manifest = trust().manifest
-        if manifest.digest not in found:
-            wanted = {name: one for name, one in manifest.documents.items() if name.startswith(CALENDAR)}
-            read = [_read(_calendar, stored(session, digest)) for digest in wanted.values()]
-            by_year = {one.year: one for one in read if one is not None}
-            if len(by_year) < len(wanted):
-                return Calendars(by_year)  # one is still to be fetched
-            found.clear()
-            found[manifest.digest] = Calendars(by_year)
-        return found[manifest.digest]
-
     return Documents(
         catalogue_in_force=lambda session: _known(catalogue(session, named("catalogue"))),
         procedures_in_force=lambda session: _known(procedures(session, named("procedures"))),
@@ -74,7 +64,7 @@ def documents_of(
 def _read(parse: Callable[[bytes], T], data: bytes | None) -> T | None:
     try:
         return parse(data) if data is not None else None
-    except (CatalogueInvalid, PackInvalid, CalendarInvalid):
+    except (CatalogueInvalid, PackInvalid):
         return None
 
 

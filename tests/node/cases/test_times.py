@@ -8,6 +8,7 @@ import json
 from node.cases import service
 from node.cases.documents import documents_of
 from node.cases.jobs import CaseJobs
+from node.membership.service import calendars_in_force
 from protocol.deadlines import Calendars
 from protocol.envelope import Trust
 from tests.node.cases.two_cities import BY_DIGEST, DOCUMENTS, NAMED, CaseCity, application, running, settle
@@ -61,7 +62,12 @@ def _bring_into_force(city: CaseCity, calendar: bytes) -> None:
     manifest = dataclasses.replace(trust.manifest, documents=documents, digest="another")
     changed: Trust = dataclasses.replace(trust, manifest=manifest)
     known = {**BY_DIGEST, digest: calendar}
-    fresh = documents_of(lambda _session, one: known.get(one), lambda: changed, NAMED)
+    fresh = documents_of(
+        lambda _session, one: known.get(one),
+        lambda session: calendars_in_force(session, manifest, known),
+        lambda: changed,
+        NAMED,
+    )
     object.__setattr__(city.room, "documents", fresh)
 
 

@@ -22,11 +22,12 @@ from config.data import calendar_bytes, catalogue_bytes, procedures_bytes
 from node.audit.service import Log
 from node.cases import receiving, service
 from node.cases.documents import documents_of
-from node.cases.room import Room
+from node.cases.room import Documents, Room
 from node.cases.service import Doing, Done, Opening, Person
 from node.exchange.limits import PeerLimits
 from node.exchange.pipeline import Pipeline
 from node.exchange.service import Exchanging, Learning
+from node.membership.service import calendars_in_force
 from node.outbox.delivery import Delivery
 from node.outbox.service import Outbox
 from node.storage.encryption import open_vault
@@ -194,6 +195,16 @@ class WireClient:
         return await self.wire.between(self.source, member.id, raw, deliver), member.id
 
 
+def documents_under(trust: list[Trust]) -> Documents:
+    """Return the documents that came with the software, in force by the manifest."""
+    return documents_of(
+        lambda _session, digest: BY_DIGEST.get(digest),
+        lambda session: calendars_in_force(session, trust[0].manifest, BY_DIGEST),
+        lambda: trust[0],
+        NAMED,
+    )
+
+
 def make_city(
     code: str, database_url: str, open_database: Callable[..., Database], wire: Wire, **changes: Any
 ) -> CaseCity:
@@ -214,7 +225,7 @@ def make_city(
     )  # fmt: skip
     room = Room(
         member=code, vault=vault, outbox=outbox, trust=lambda: trust[0],
-        documents=documents_of(lambda _session, digest: BY_DIGEST.get(digest), lambda: trust[0], NAMED),
+        documents=documents_under(trust),
         describe=lambda _session, _digests, _number: [], attach=lambda _tx, _refs, _number, _by: None,
         has_room=lambda: wire.has_room, now=wire.now, random=os.urandom,
     )  # fmt: skip
