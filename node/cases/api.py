@@ -106,7 +106,7 @@ def _writing(routes: APIRouter, door: CasesDoor) -> None:
     def check(person: acting, body: OpeningBody) -> dict[str, Any]:
         wanted = Opening(body.item, body.to, body.application, follows=body.follows)
         with door.database.reading() as session:
-            rules = service.check_case(door.room, session, wanted)
+            rules, _ = service.check_case(door.room, session, wanted)
         return {"ok": True, "item": rules.item.code}
 
     @routes.post("", status_code=201, summary="Open a case and send it to the responsible city")

@@ -186,7 +186,7 @@ def _mount_new(case: typer.Typer, terminal: Terminal, opening: Opens) -> None:
             wanted = Opening(item, to, await _attached(running, form, files), follows=follows)
             if dry_run:
                 with running.node.database.reading() as session:
-                    rules = service.check_case(running.cases.room, session, wanted)
+                    rules, _ = service.check_case(running.cases.room, session, wanted)
                 return {"item": rules.item.code, "number": None}
             done = await running.writer.submit(
                 lambda tx: service.open_case(running.cases.room, tx, wanted, person, request=key)

@@ -1,5 +1,7 @@
 """What a peer's messages do to our cases: openings, events and proposals, receipts, refusals (protocol §6)."""
 
+from collections.abc import Callable
+
 from node.cases import store
 from node.cases.checking import check_event, check_opening
 from node.cases.room import Room, local_time, person_of
@@ -28,6 +30,9 @@ from protocol.identifiers import InvalidIdentifier, parse_case_number
 from protocol.messages import REPLIES, format_body, parse_body
 from protocol.suites import decode, encode
 
+Held = tuple[Callable[[], CaseRow | None], Callable[[], CaseEventRow | None]]
+"""Row and event of an outcome: asked for when the row is locked, brought when they are needed."""
+
 
 def message_handlers(room: Room) -> dict[str, Handler]:
     """Return the handlers of this room's messages, by type."""
@@ -48,10 +53,10 @@ def message_handlers(room: Room) -> dict[str, Handler]:
 def recipients(room: Room) -> dict[str, Recipient]:
     """Return what becomes of the outcomes of this room's messages."""
 
-    def lock(transaction: Transaction, line: str) -> object:
-        return store.locked_case(transaction.session, line)
+    def lock(transaction: Transaction, line: str, jti: str) -> Held:
+        return store.asked_case(transaction.session, line), store.asked_event(transaction.session, line, jti)
 
-    recipient = Recipient(lock, lambda transaction, settled: receive_outcome(room, transaction, settled))
+    recipient = Recipient(lock, lambda transaction, settled, held: receive_outcome(room, transaction, settled, held))
     return {"case.open": recipient, "case.event": recipient}
 
 
@@ -141,11 +146,10 @@ def _appended(room: Room, transaction: Transaction, row: CaseRow, said: Said, ev
     return _receipt(number, _place(at.seq, before, at.raw))
 
 
-def receive_outcome(room: Room, transaction: Transaction, settled: Settled) -> None:
+def receive_outcome(room: Room, transaction: Transaction, settled: Settled, held: Held) -> None:
     """Note what the other city said to a message of ours, in the transaction that settles it."""
     number, jti, reply = settled.claimed.line, settled.claimed.first.jti, settled.reply
-    row = store.held_case(transaction.session, number)
-    stored = store.event(transaction.session, number, jti)
+    row, stored = held[0](), held[1]()
     if row is None or stored is None:
         return
     if settled.state == "refused":

@@ -31,7 +31,7 @@ from node.cases.transcripts import (
 )
 from node.outbox.service import Parcel
 from node.storage.unit_of_work import Transaction
-from protocol.cases import CaseEvent, CaseOpen, Follows, Versions
+from protocol.cases import AttachmentRef, CaseEvent, CaseOpen, Follows, Versions
 from protocol.catalogue import attachments_named
 from protocol.claims import Who, Why, sha256
 from protocol.envelope import active_member
@@ -94,8 +94,8 @@ class Done:
     jti: str
 
 
-def check_case(room: Room, session: Session, opening: Opening) -> Rules:
-    """Check what would be opened, and change nothing.
+def check_case(room: Room, session: Session, opening: Opening) -> tuple[Rules, list[AttachmentRef]]:
+    """Check what would be opened, and change nothing; return its rules and what its attachments are.
 
     Raises:
         InvalidBody, UnknownItem, NotAMember, MemberSuspended, AttachmentMissing: as `open_case`.
@@ -110,7 +110,7 @@ def check_case(room: Room, session: Session, opening: Opening) -> Rules:
     )
     attached = room.describe(session, attachments_named(opening.application), "")
     check_opening(rules, opening.application, attached, today=local_time(room.now()).date())
-    return rules
+    return rules, attached
 
 
 def open_case(
@@ -128,7 +128,7 @@ def open_case(
     if done is not None:
         return done
     _check_room(room)  # 2
-    rules = check_case(room, transaction.session, opening)
+    rules, attached = check_case(room, transaction.session, opening)
     day = local_time(room.now()).date()  # 3
     number = format_case_number(room.member, day, store.next_sequence(transaction.session, day))
     body = CaseOpen(
@@ -137,7 +137,7 @@ def open_case(
             catalogue=room.documents.catalogue_in_force(transaction.session).digest, procedures=rules.pack.digest
         ),
         application=dict(opening.application),
-        attachments=room.describe(transaction.session, attachments_named(opening.application), ""),
+        attachments=attached,
         follows=_followed(transaction.session, opening.follows),
     )
     why, who = Why(item=opening.item, basis=opening.basis, case=number), person.who()
@@ -232,7 +232,7 @@ def settle_halt(room: Room, transaction: Transaction, number: str, *, reason: st
     row = _case(transaction.session, number, locked=True)
     if not row.halted:
         raise NotFound("this case is not halted")
-    store.change_case(transaction.session, number, halted="", changed_at=room.now())
+    store.change_case(transaction.session, row, halted="", changed_at=room.now())
     now = room.now()
     transaction.append(
         Entry(kind="case.resumed", dir="local", time=now, case=number, actor=actor, request=sha256(reason.encode()))

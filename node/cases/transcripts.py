@@ -120,8 +120,7 @@ def append(
 def advance(room: Room, transaction: Transaction, row: CaseRow, rules: Rules, state: CaseState, at: Position) -> None:
     """Move a case to a state and position; the row in hand follows."""
     columns = _columns(room, transaction, rules, state, side=row.side, halted=bool(row.halted))
-    store.change_case(transaction.session, row.number, seq=at.seq, head=at.raw, changed_at=room.now(), **columns)
-    transaction.session.expire(row)
+    store.change_case(transaction.session, row, seq=at.seq, head=at.raw, changed_at=room.now(), **columns)
 
 
 def count_time(room: Room, transaction: Transaction, number: str) -> bool:
@@ -134,16 +133,14 @@ def count_time(room: Room, transaction: Transaction, number: str) -> bool:
     fresh = {name: columns[name] for name in ("due_on", "statutory_due_on", "due_provisional", "due_key")}
     if fresh == {name: getattr(row, name) for name in fresh}:
         return False
-    store.change_case(transaction.session, number, **fresh)
-    transaction.session.expire(row)
+    store.change_case(transaction.session, row, **fresh)
     return True
 
 
 def halt(room: Room, transaction: Transaction, row: CaseRow, why: str) -> None:
     """Stop a case until people settle it: the two transcripts cannot both go on."""
     logger.error("case.halted", peer=row.peer, reason=why)
-    store.change_case(transaction.session, row.number, halted=why, box="todo", changed_at=room.now())
-    transaction.session.expire(row)
+    store.change_case(transaction.session, row, halted=why, box="todo", changed_at=room.now())
 
 
 def act_of(row: CaseRow, said: Said, event: CaseEvent) -> Act:

@@ -46,7 +46,7 @@ def _outbox() -> None:
     )
     op.create_index("outbox_by_jti", "outbox", ["jti"])
     op.create_index("outbox_by_peer", "outbox", ["peer", "state", "next_at"])
-    op.create_index("outbox_due", "outbox", ["state", "is_next", "next_at"])
+    op.create_index("outbox_due", "outbox", ["state", "is_next", "peer", "next_at"])
     op.create_table(
         "outbox_peer",
         sa.Column("peer", sa.String(6), primary_key=True),
