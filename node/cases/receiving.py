@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from node.cases import store
 from node.cases.checking import check_event, check_opening
+from node.cases.legs import tell_of_leg
 from node.cases.room import Room, local_time, person_of
 from node.cases.tables import CaseEventRow, CaseRow
 from node.cases.transcripts import (
@@ -75,8 +76,9 @@ def receive_open(room: Room, transaction: Transaction, message: Message, opening
     item = why.item if why else ""
     versions = opening.versions
     rules = room.rules(
-        transaction.session, item=item, catalogue=versions.catalogue, procedures=versions.procedures
-    )  # 2
+        transaction.session, item=item, catalogue=versions.catalogue, procedures=versions.procedures,
+        leg=opening.leg or "",
+    )  # fmt: skip  # 2
     check_opening(rules, opening.application, opening.attachments, today=local_time(said.at).date())  # 3
     room.attach(transaction, opening.attachments, number, message.claims.iss)  # 4
     place = begin_transcript(room, transaction, said, opening, rules, side=RESPONSIBLE)  # 5
@@ -143,6 +145,7 @@ def _appended(room: Room, transaction: Transaction, row: CaseRow, said: Said, ev
         return refused(refusal)
     if row.side == ACCEPTING:
         place_waiting(room, transaction, number)
+    tell_of_leg(room, transaction, row)
     return _receipt(number, _place(at.seq, before, at.raw))
 
 
@@ -174,6 +177,7 @@ def take_place(room: Room, transaction: Transaction, row: CaseRow, stored: CaseE
     elif place.seq == row.seq + 1 and place.prev == encode(row.head):
         place_own(room, transaction, row, stored, head=head)
         place_waiting(room, transaction, row.number)
+        tell_of_leg(room, transaction, row)
     elif place.seq > row.seq + 1:
         store.change_event(transaction.session, row.number, stored.jti, waiting_seq=place.seq, waiting_head=head)
         room.behind.add((row.number, row.peer))

@@ -16,51 +16,28 @@ from sqlmodel import Session
 from node.attachments import service as attachments
 from node.audit.service import Entry
 from node.cases import store
-from node.cases.checking import check_event, check_opening
-from node.cases.room import Room, Rules, local_time, person_of, rules_of
+from node.cases.checking import check_event, check_opening, refuse_faults
+from node.cases.legs import LETTERS, letter_faults, open_legs, state_of, tell_of_legs
+from node.cases.room import Room, Rules, local_time, rules_of
+from node.cases.saying import SALT_BYTES, STATUTORY, Doing, Person, event_of, say_event, say_open
 from node.cases.tables import CaseRow
-from node.cases.transcripts import (
-    ACCEPTING,
-    RESPONSIBLE,
-    Said,
-    add_proposal,
-    append,
-    begin_transcript,
-    count_time,
-    said_of,
-)
-from node.outbox.service import Parcel
+from node.cases.transcripts import ACCEPTING, count_time, result_of, rules_in, rules_of_case, said_of, side_of
 from node.storage.unit_of_work import Transaction
-from protocol.cases import AttachmentRef, CaseEvent, CaseOpen, Follows, Versions
+from protocol.cases import AttachmentRef, CaseOpen, Follows, Versions
 from protocol.catalogue import attachments_named
-from protocol.claims import Who, Why, sha256
+from protocol.claims import sha256
 from protocol.envelope import active_member
-from protocol.errors import EditConflict, InvalidBody, InvalidTransition, NotFound, StorageFull
+from protocol.errors import EditConflict, InvalidTransition, NotFound, StorageFull
 from protocol.identifiers import format_case_number
-from protocol.messages import format_body
-from protocol.procedures.engine import Act, Action, actions, follow, parse_state
+from protocol.procedures.engine import Act, Action, actions, follow
 from protocol.suites import encode
 
-STATUTORY: Final = "STATUTORY"
+__all__ = ["Doing", "Done", "Opening", "Person"]
+
 REQUESTS_KEPT: Final = timedelta(days=30)
-SALT_BYTES: Final = 16
 BATCH: Final = 200
 EVENTS_MAX: Final = 50
 """events that one answer brings: their bodies may have megabytes"""
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Who acts: account for our log, pseudonym for the wire, office and role."""
-
-    account: str
-    officer: str
-    office: str
-    role: str
-
-    def who(self) -> Who:
-        """Return the claim."""
-        return Who(office=self.office, officer=self.officer, role=self.role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +50,6 @@ class Opening:
     basis: str = STATUTORY
     follows: str | None = None
     """number of a case of ours that ended with `forwarded`"""
-
-
-@dataclass(frozen=True, slots=True)
-class Doing:
-    """What a person does with a case."""
-
-    number: str
-    event: str
-    data: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    seen: str | None = None
-    """head that the person looked at; another one is an edit conflict"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +66,6 @@ def check_case(room: Room, session: Session, opening: Opening) -> tuple[Rules, l
     Raises:
         InvalidBody, UnknownItem, NotAMember, MemberSuspended, AttachmentMissing: as `open_case`.
     """
-    if opening.to == room.member:
-        raise InvalidBody(
-            "a case goes to another city", fields=[_fault("to", "own", "责任城市应为另一城市", "name another city")]
-        )
     active_member(room.trust().manifest, opening.to)
     rules = rules_of(
         room.documents.catalogue_in_force(session), room.documents.procedures_in_force(session), opening.item
@@ -122,7 +84,7 @@ def open_case(
         InvalidBody: `fields` names what is wrong, in both languages; nothing was stored.
         UnknownItem, NotAMember, MemberSuspended, AttachmentMissing, NotFound, EditConflict, StorageFull.
     """
-    # 1 done already?   2 room, check   3 number, body   4 sign and enqueue   5 transcript, attachments, request
+    # 1 done already?   2 room, check   3 number, body   4 sign, send, begin the transcript   5 attachments, request
     digest = _digest_of(["open", opening.item, opening.to, opening.follows, opening.application])
     done = _done_before(transaction.session, request, digest, person)  # 1
     if done is not None:
@@ -140,13 +102,8 @@ def open_case(
         attachments=attached,
         follows=_followed(transaction.session, opening.follows),
     )
-    why, who = Why(item=opening.item, basis=opening.basis, case=number), person.who()
-    subject = person_of(opening.application)
-    message = room.outbox.enqueue(
-        transaction, Parcel(opening.to, "case.open", number, format_body(body), why, who, subject, begins=True)
-    )  # 4
-    begin_transcript(room, transaction, Said(message), body, rules, side=ACCEPTING)  # 5
-    room.attach(transaction, body.attachments, number, attachments.LOCAL)
+    message = say_open(room, transaction, number, opening.to, body, rules, person, basis=opening.basis)  # 4
+    room.attach(transaction, body.attachments, number, attachments.LOCAL)  # 5
     return _keep(room, transaction, request, digest, person, Done(number, message.claims.jti))
 
 
@@ -156,37 +113,25 @@ def act(room: Room, transaction: Transaction, doing: Doing, person: Person, *, r
     Raises:
         NotFound, InvalidTransition, InvalidBody, AttachmentMissing, EditConflict, StorageFull: nothing was changed.
     """
-    # 1 done already?   2 may it be?   3 body   4 sign and enqueue   5 transcript
+    # 1 done already?   2 may it be?   3 sign, send, append   4 attachments   5 legs
     digest = _digest_of([doing.event, doing.number, doing.data])
     done = _done_before(transaction.session, request, digest, person)  # 1
     if done is not None:
         return done
     _check_room(room)  # 2
     row = _case(transaction.session, doing.number, locked=True)
-    rules = room.rules(transaction.session, item=row.item, catalogue=row.catalogue, procedures=row.procedures)
+    rules = rules_of_case(room, transaction, row)
     _may(row, doing)
     attached = room.describe(transaction.session, attachments_named(_materials(doing.data)), row.number)
     check_event(rules, doing.event, doing.data, attached, today=local_time(room.now()).date())
-    is_ours = row.side == RESPONSIBLE  # 3
-    body = CaseEvent(
-        salt=encode(room.random(SALT_BYTES)),
-        event=doing.event,
-        data=dict(doing.data),
-        attachments=attached,
-        seq=row.seq + 1 if is_ours else None,
-        prev=encode(row.head) if is_ours else None,
-        seen=None if is_ours else encode(row.head),
-    )
-    _guard(room, transaction.session, row, body, person, rules)
-    why = Why(item=row.item, basis=STATUTORY, case=row.number)
-    message = room.outbox.enqueue(
-        transaction, Parcel(row.peer, "case.event", row.number, format_body(body), why, person.who())
-    )  # 4
-    room.attach(transaction, attached, row.number, attachments.LOCAL)
-    if is_ours:  # 5
-        append(room, transaction, row, Said(message), body, rules, is_stored=False)
-    else:
-        add_proposal(room, transaction, row.number, Said(message), body.event)
+    if LETTERS in doing.data:
+        refuse_faults(letter_faults(room, transaction.session, row, rules, doing.data[LETTERS]))
+    _guard(room, transaction.session, row, doing, person, rules)
+    opens_legs = rules.procedure.opens_legs(doing.event)
+    message = say_event(room, transaction, row, rules, doing, person, attached)  # 3
+    room.attach(transaction, attached, row.number, attachments.LOCAL)  # 4
+    if opens_legs:  # 5
+        open_legs(room, transaction, row, rules, person)
     return _keep(room, transaction, request, digest, person, Done(row.number, message.claims.jti))
 
 
@@ -202,25 +147,30 @@ def _may(row: CaseRow, doing: Doing) -> None:
         raise EditConflict("the case has gone on since it was looked at", head=encode(row.head))
 
 
-def _guard(room: Room, session: Session, row: CaseRow, event: CaseEvent, person: Person, rules: Rules) -> None:
+def _guard(room: Room, session: Session, row: CaseRow, doing: Doing, person: Person, rules: Rules) -> None:
     """Refuse what the procedure does not allow now, proposals of ours that wait for their place counted in."""
     waiting = [one for one in store.unplaced_events(session, row.number) if not one.refused]
-    if row.side == ACCEPTING and any(one.event == event.event for one in waiting) and event.event != "chase":
+    if row.side == ACCEPTING and any(one.event == doing.event for one in waiting) and doing.event != "chase":
         raise InvalidTransition("the same step is on its way to the other city already", state=row.state, actions=[])
-    answer = event.data.get("answer")
-    result = str(answer.get("result")) if isinstance(answer, Mapping) else None
-    acted = Act(event.event, row.side, person.role, person.officer, room.now(), result)
-    follow(rules.procedure, parse_state(json.loads(row.facts)), acted, reviewers=rules.reviewers)
+    result, side = result_of(event_of(room, row, doing, ())), side_of(row, room.member)
+    acted = Act(doing.event, side, person.role, person.officer, room.now(), result, doing.data)
+    follow(rules.procedure, state_of(row), acted, reviewers=rules.reviewers)
 
 
 def possible(room: Room, session: Session, row: CaseRow, *, person: Person | None = None) -> list[Action]:
     """Return what this city may do with a case now; with `person` what that one may."""
     if row.halted:
         return []
-    rules = room.rules(session, item=row.item, catalogue=row.catalogue, procedures=row.procedures)
-    state = parse_state(json.loads(row.facts))
+    rules = rules_in(room, session, row)
     role, officer = (person.role, person.officer) if person else (None, None)
-    return actions(rules.procedure, state, row.side, reviewers=rules.reviewers, role=role, officer=officer)
+    return actions(
+        rules.procedure,
+        state_of(row),
+        side_of(row, room.member),
+        reviewers=rules.reviewers,
+        role=role,
+        officer=officer,
+    )
 
 
 def settle_halt(room: Room, transaction: Transaction, number: str, *, reason: str, actor: str) -> None:
@@ -233,6 +183,7 @@ def settle_halt(room: Room, transaction: Transaction, number: str, *, reason: st
     if not row.halted:
         raise NotFound("this case is not halted")
     store.change_case(transaction.session, row, halted="", changed_at=room.now())
+    tell_of_legs(room, transaction, row)
     now = room.now()
     transaction.append(
         Entry(kind="case.resumed", dir="local", time=now, case=number, actor=actor, request=sha256(reason.encode()))

@@ -157,6 +157,12 @@ def change_event(session: Session, number: str, jti: str, **values: Any) -> None
     )
 
 
+def last_event(session: Session, number: str, event: str) -> CaseEventRow | None:
+    """Return the last placed event of a name."""
+    wanted = _events(number).where(col(CaseEventRow.event) == event, col(CaseEventRow.seq).is_not(None))
+    return session.execute(wanted.order_by(col(CaseEventRow.seq).desc()).limit(1)).scalar_one_or_none()
+
+
 def placed_events(session: Session, number: str, *, after: int, limit: int) -> Sequence[CaseEventRow]:
     """Return events that have their place, in order, after a sequence number."""
     wanted = _events(number).where(col(CaseEventRow.seq) > after).order_by(col(CaseEventRow.seq)).limit(limit)

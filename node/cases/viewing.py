@@ -12,7 +12,7 @@ from node.cases import store
 from node.cases.room import Room, Rules, local_time
 from node.cases.service import Person, possible
 from node.cases.tables import CaseEventRow, CaseRow
-from node.cases.transcripts import open_content, parse_event, said_of
+from node.cases.transcripts import open_content, parse_event, rules_in, said_of
 from node.outbox import service as outbox
 from protocol.deadlines import CalendarMissing, working_days_left
 from protocol.identifiers import mask_name, mask_person_id
@@ -62,7 +62,7 @@ def _cursor(text: str | None) -> tuple[str, str] | None:
 
 def line_of(room: Room, session: Session, row: CaseRow) -> dict[str, Any]:
     """Return what a list shows of a case."""
-    rules = room.rules(session, item=row.item, catalogue=row.catalogue, procedures=row.procedures)
+    rules = rules_in(room, session, row)
     stage = rules.procedure.stage(row.state)
     person = open_content(room, row)["person"]
     return {
@@ -87,7 +87,7 @@ def line_of(room: Room, session: Session, row: CaseRow) -> dict[str, Any]:
 
 
 def _times(room: Room, session: Session, row: CaseRow) -> dict[str, Any]:
-    due = row.due_on if row.due_key != store.NO_DUE else None
+    due = date.fromisoformat(row.due_key) if row.due_key != store.NO_DUE else None
     left: int | None = None
     if due is not None:
         try:
@@ -164,7 +164,7 @@ def timeline(
     room: Room, session: Session, row: CaseRow, *, below: int | None = None, limit: int = TIMELINE_PAGE
 ) -> list[dict[str, Any]]:
     """Return events, newest first; our proposals without a place come before all others."""
-    rules = room.rules(session, item=row.item, catalogue=row.catalogue, procedures=row.procedures)
+    rules = rules_in(room, session, row)
     placed: Sequence[CaseEventRow] = store.newest_events(session, row.number, below=below, limit=limit)
     rest = list(store.unplaced_events(session, row.number))[::-1] if below is None else []
     return [_event_of(room, row, rules, one) for one in [*rest, *placed]]

@@ -136,6 +136,16 @@ class Outbox:
         self.hint()
         return message
 
+    def keep(self, transaction: Transaction, parcel: Parcel) -> Message:
+        """Sign a message to ourselves: it stands in the log, and goes nowhere.
+
+        Raises:
+            TooLarge: the statement has more than 6 KiB.
+        """
+        message = self._signed(parcel, again=None)
+        book_request(transaction, message, now=self.now(), person=parcel.person)
+        return message
+
     def _signed(self, parcel: Parcel, *, again: Earlier | None) -> Message:
         return sign_message(
             parcel.body, aud=parcel.peer, msg=parcel.msg, why=parcel.why, who=parcel.who, lifetime=DELIVERY_LIFETIME,

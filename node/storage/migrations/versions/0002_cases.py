@@ -103,6 +103,7 @@ def _cases() -> None:
         sa.Column("catalogue", sa.String(64), nullable=False),
         sa.Column("procedures", sa.String(64), nullable=False),
         sa.Column("follows", sa.String(23)),
+        sa.Column("leg", sa.String(16), nullable=False),
         sa.Column("halted", sa.String(64), nullable=False),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
