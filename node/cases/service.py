@@ -30,10 +30,13 @@ from protocol.envelope import active_member
 from protocol.errors import EditConflict, InvalidTransition, NotFound, StorageFull
 from protocol.identifiers import format_case_number
 from protocol.procedures.engine import Act, Action, actions, follow
+from protocol.procedures.facts import Fault
 from protocol.suites import encode
 
 __all__ = ["Doing", "Done", "Opening", "Person"]
 
+JOINT: Final = "JOINT"
+"""Items with parts at other cities or departments: their cases may begin and end in the city that answers for them."""
 REQUESTS_KEPT: Final = timedelta(days=30)
 BATCH: Final = 200
 EVENTS_MAX: Final = 50
@@ -70,6 +73,8 @@ def check_case(room: Room, session: Session, opening: Opening) -> tuple[Rules, l
     rules = rules_of(
         room.documents.catalogue_in_force(session), room.documents.procedures_in_force(session), opening.item
     )
+    if opening.to == room.member and rules.item.mode != JOINT:
+        refuse_faults([Fault("to", "own", "责任城市应为另一城市", "name another city")])
     attached = room.describe(session, attachments_named(opening.application), "")
     check_opening(rules, opening.application, attached, today=local_time(room.now()).date())
     return rules, attached
@@ -276,7 +281,3 @@ def _keep(room: Room, transaction: Transaction, request: str | None, digest: str
         row = {"key": request, "actor": person.account, "digest": digest, "number": done.number, "jti": done.jti}
         store.keep_request(transaction.session, {**row, "at": room.now()})
     return done
-
-
-def _fault(at: str, rule: str, zh: str, en: str) -> dict[str, str]:
-    return {"at": at, "rule": rule, "zh": zh, "en": en}

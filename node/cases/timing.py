@@ -6,7 +6,7 @@ nobody is late by another city's rule.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from node.cases.room import CHINA, Rules
@@ -28,6 +28,8 @@ class Times:
     promised: date | None
     statutory: date | None
     provisional: bool
+    duty: date | None = None
+    """until when whoever's turn it is should act, while no limit of the item counts"""
 
 
 def times_of(rules: Rules, state: CaseState, calendars: Calendars) -> Times:
@@ -37,17 +39,27 @@ def times_of(rules: Rules, state: CaseState, calendars: Calendars) -> Times:
         CalendarMissing: no calendar for a year on the way.
     """
     if state.clock_from is None:
-        return Times(None, None, False)
+        return _on_duty(rules, state, calendars, Times(None, None, False))
     begun = _day(state.clock_from)
     pauses = _pauses(state.pauses)
     promised = _due(limit_of(rules.item.promised_legs, state.limit), begun, calendars, pauses)
     statutory = _due(limit_of(rules.item.statutory_legs, state.limit), begun, calendars, pauses)
     known = [one for one in (promised, statutory) if one is not None]
-    return Times(
+    times = Times(
         promised.on if promised else None,
         statutory.on if statutory else None,
         any(one.provisional for one in known),
     )
+    is_counting = state.clock_ended is None and (times.promised or times.statutory)
+    return times if is_counting else _on_duty(rules, state, calendars, times)
+
+
+def _on_duty(rules: Rules, state: CaseState, calendars: Calendars, times: Times) -> Times:
+    stage = rules.procedure.stage(state.name)
+    if stage.closed or state.since is None:
+        return times
+    last = due(_day(state.since), Limit(stage.within, "working_day"), calendars)
+    return replace(times, duty=last.on, provisional=times.provisional or last.provisional)
 
 
 def limit_of(legs: Sequence[Leg], name: str | None) -> Limit | None:

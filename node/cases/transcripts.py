@@ -263,9 +263,9 @@ def _columns(
     is_ours = side in (stage.turn, BOTH) and not stage.closed
     box = "todo" if halted or is_ours else ("done" if stage.closed else "sent")
     due = _due_columns(room, transaction, rules, state)
-    days = [one for one in (due["due_on"], due["statutory_due_on"]) if one is not None]
-    is_running = bool(days) and not stage.closed and state.clock_ended is None
-    key = min(days).isoformat() if is_running else store.NO_DUE
+    duty = due.pop("duty")
+    days = [duty] if duty else [one for one in (due["due_on"], due["statutory_due_on"]) if one is not None]
+    key = min(days).isoformat() if days and not stage.closed else store.NO_DUE
     facts = json.dumps(format_state(state), ensure_ascii=False, separators=(",", ":"))
     return {"state": state.name, "facts": facts, "box": box, "due_key": key, **due}
 
@@ -275,11 +275,12 @@ def _due_columns(room: Room, transaction: Transaction, rules: Rules, state: Case
         times = times_of(rules, state, room.documents.calendars(transaction.session))
     except CalendarMissing:
         # No calendar, no day: the case goes on, and says that it has none until one is imported.
-        return {"due_on": None, "statutory_due_on": None, "due_provisional": True}
+        return {"due_on": None, "statutory_due_on": None, "due_provisional": True, "duty": None}
     return {
         "due_on": times.promised,
         "statutory_due_on": times.statutory,
         "due_provisional": times.provisional,
+        "duty": times.duty,
     }
 
 

@@ -65,6 +65,8 @@ class CaseState:
     """which limit of the item the clock counts against"""
     amounts: Mapping[str, int] = field(default_factory=dict)
     """in fen"""
+    since: str | None = None
+    """when it came to stand there"""
 
     @property
     def open_parts(self) -> list[str]:
@@ -119,6 +121,7 @@ def begin(
         parts=dict.fromkeys(parts, OPEN),
         flags=tuple(flags),
         limit=limit,
+        since=at.isoformat(),
     )
 
 
@@ -248,6 +251,7 @@ def _moved(procedure: Procedure, transition: Transition, state: CaseState, act: 
         parts=_parts_after(transition, state, act),
         limit=transition.limit or state.limit,
         amounts=_amounts_after(transition, state, act.data or {}),
+        since=state.since if target == state.name else act.at.isoformat(),
     )
     return _clocked(moved, transition.clock, act.at.isoformat())
 
@@ -304,6 +308,7 @@ def format_state(state: CaseState) -> dict[str, Any]:
                 ("flags", list(state.flags)),
                 ("limit", state.limit),
                 ("amounts", dict(state.amounts)),
+                ("since", state.since),
             )
             if value
         },

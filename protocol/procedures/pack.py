@@ -44,13 +44,17 @@ class EventField:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One state: its names, whose turn it is, and whether the case is over."""
+    """One state: its names, whose turn it is, and whether the case is over.
+
+    `within`: working days that its turn may take while no limit of the item counts.
+    """
 
     name: str
     zh: str
     en: str
     turn: str | None
     closed: bool
+    within: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +276,9 @@ def _stage(name: str, content: Mapping[str, Any]) -> Stage:
     turn = content.get("turn")
     closed = bool(content.get("closed", False))
     _must(turn in SIDES or (closed and turn is None), f"{name}: turn")
-    return Stage(name, content["zh"], content["en"], turn, closed)
+    within = content.get("within", 0)
+    _must(closed or (type(within) is int and 0 < within <= 366), f"{name}: within")
+    return Stage(name, content["zh"], content["en"], turn, closed, within)
 
 
 def _transition(name: str, number: int, row: Mapping[str, Any], stages: Mapping[str, Stage]) -> Transition:
