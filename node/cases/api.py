@@ -62,6 +62,7 @@ def router(door: CasesDoor) -> APIRouter:
     """Return the routes."""
     routes = APIRouter(prefix="/api/v1/cases", tags=["cases"])
     _reading(routes, door)
+    _looking(routes, door)
     _writing(routes, door)
     return routes
 
@@ -97,6 +98,18 @@ def _reading(routes: APIRouter, door: CasesDoor) -> None:
         with door.database.reading() as session:
             row = service.read_case(session, number)
             return {"events": viewing.timeline(door.room, session, row, below=below)}
+
+
+def _looking(routes: APIRouter, door: CasesDoor) -> None:
+    acting = Annotated[Person, Depends(door.acting)]
+
+    @routes.get("/{number}/application", summary="What was applied for, unmasked; the look is logged with its reason")
+    async def application(
+        person: acting, number: Number, reason: Annotated[str, Query(max_length=service.REASON_MAX)]
+    ) -> dict[str, Any]:
+        return await door.writer.submit(
+            lambda tx: service.look_at_application(door.room, tx, number, person, reason=reason)
+        )
 
 
 def _writing(routes: APIRouter, door: CasesDoor) -> None:

@@ -18,16 +18,25 @@ from node.audit.service import Entry
 from node.cases import store
 from node.cases.checking import check_event, check_opening, refuse_faults
 from node.cases.legs import LETTERS, letter_faults, open_legs, state_of, tell_of_legs
-from node.cases.room import Room, Rules, local_time, rules_of
+from node.cases.room import Room, Rules, local_time, person_of, rules_of
 from node.cases.saying import SALT_BYTES, STATUTORY, Doing, Person, event_of, say_event, say_open
 from node.cases.tables import CaseRow
-from node.cases.transcripts import ACCEPTING, count_time, result_of, rules_in, rules_of_case, said_of, side_of
+from node.cases.transcripts import (
+    ACCEPTING,
+    count_time,
+    open_content,
+    result_of,
+    rules_in,
+    rules_of_case,
+    said_of,
+    side_of,
+)
 from node.storage.unit_of_work import Transaction
 from protocol.cases import AttachmentRef, CaseOpen, Follows, Versions
 from protocol.catalogue import attachments_named
 from protocol.claims import sha256
 from protocol.envelope import active_member
-from protocol.errors import EditConflict, InvalidTransition, NotFound, StorageFull
+from protocol.errors import EditConflict, InvalidTransition, NotFound, NotPermitted, StorageFull
 from protocol.identifiers import format_case_number
 from protocol.procedures.engine import Act, Action, actions, follow
 from protocol.procedures.facts import Fault
@@ -37,6 +46,8 @@ __all__ = ["Doing", "Done", "Opening", "Person"]
 
 JOINT: Final = "JOINT"
 """Items with parts at other cities or departments: their cases may begin and end in the city that answers for them."""
+SYSTEM: Final = "system"
+REASON_MAX: Final = 200
 REQUESTS_KEPT: Final = timedelta(days=30)
 BATCH: Final = 200
 EVENTS_MAX: Final = 50
@@ -116,7 +127,8 @@ def act(room: Room, transaction: Transaction, doing: Doing, person: Person, *, r
     """Do something with a case, and tell the other city.
 
     Raises:
-        NotFound, InvalidTransition, InvalidBody, AttachmentMissing, EditConflict, StorageFull: nothing was changed.
+        NotFound, InvalidTransition, InvalidBody, AttachmentMissing, EditConflict, StorageFull, NotPermitted: nothing
+            was changed.
     """
     # 1 done already?   2 may it be?   3 sign, send, append   4 attachments   5 legs
     digest = _digest_of([doing.event, doing.number, doing.data])
@@ -124,6 +136,8 @@ def act(room: Room, transaction: Transaction, doing: Doing, person: Person, *, r
     if done is not None:
         return done
     _check_room(room)  # 2
+    if person.role == SYSTEM:
+        raise NotPermitted("no person acts as the node itself")
     row = _case(transaction.session, doing.number, locked=True)
     rules = rules_of_case(room, transaction, row)
     _may(row, doing)
@@ -168,14 +182,33 @@ def possible(room: Room, session: Session, row: CaseRow, *, person: Person | Non
         return []
     rules = rules_in(room, session, row)
     role, officer = (person.role, person.officer) if person else (None, None)
-    return actions(
-        rules.procedure,
-        state_of(row),
-        side_of(row, room.member),
-        reviewers=rules.reviewers,
-        role=role,
-        officer=officer,
-    )
+    side = side_of(row, room.member)
+    found = actions(rules.procedure, state_of(row), side, reviewers=rules.reviewers, role=role, officer=officer)
+    return [one for one in found if set(one.transition.roles) != {SYSTEM}]
+
+
+def look_at_application(
+    room: Room, transaction: Transaction, number: str, person: Person, *, reason: str
+) -> dict[str, Any]:
+    """Return what was applied for, unmasked; that it was looked at, by whom and why stands in the log.
+
+    Raises:
+        NotFound: no such case.
+        InvalidBody: no reason is given.
+    """
+    if not 1 <= len(reason.strip()) <= REASON_MAX:
+        refuse_faults(
+            [Fault("reason", "required", "请填写查看理由，1 至 200 字", "give a reason, 1 to 200 characters")]
+        )
+    row = _case(transaction.session, number, locked=False)
+    application = open_content(room, row)
+    transaction.append(
+        Entry(
+            kind="look-up", dir="local", time=room.now(), msg="case.open", item=row.item, case=number, basis=STATUTORY,
+            actor=person.account, request=sha256(reason.strip().encode()), person=person_of(application),
+        )
+    )  # fmt: skip
+    return application
 
 
 def settle_halt(room: Room, transaction: Transaction, number: str, *, reason: str, actor: str) -> None:

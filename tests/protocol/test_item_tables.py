@@ -82,7 +82,7 @@ def acts(draw: st.DrawFn, item: str, leg: str) -> tuple[CaseState, list[str]]:
 
 def _offered(procedure: Procedure, state: CaseState, side: str, reviewers: int) -> list[Act]:
     """Return acts that must be possible, of people who have done nothing yet, with what they would say."""
-    found = []
+    found: list[Act] = []
     for who in (BOTH,) if side == BOTH else ("accepting", "responsible"):
         for action in actions(procedure, state, who, reviewers=reviewers):
             for said in _sayings(procedure, state, action.event):
