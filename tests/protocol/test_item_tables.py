@@ -85,12 +85,12 @@ def _offered(procedure: Procedure, state: CaseState, side: str, reviewers: int) 
     found: list[Act] = []
     for who in (BOTH,) if side == BOTH else ("accepting", "responsible"):
         for action in actions(procedure, state, who, reviewers=reviewers):
-            for said in _sayings(procedure, state, action.event):
-                role, officer = action.transition.roles[0], f"n-{len(found)}"
-                act = Act(action.event, who, role, officer, NOW, said.get("result"), said)
-                if _passes(procedure, state, act, reviewers):
-                    found.append(act)
-    return found
+            role, officer = action.transition.roles[0], f"n-{len(found)}"
+            found += [
+                Act(action.event, who, role, officer, NOW, said.get("result"), said)
+                for said in _sayings(procedure, state, action.event)
+            ]
+    return [one for one in found if _passes(procedure, state, one, reviewers)]
 
 
 def _sayings(procedure: Procedure, state: CaseState, event: str) -> list[dict[str, Any]]:
