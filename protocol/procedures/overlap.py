@@ -1,8 +1,8 @@
 """Months that were paid in two places (重复缴费): transfer first, then clear (先转后清).
 
-人社部发〔2010〕70号 art. 10: the person chooses in writing which relation is kept. Of the others the account part of the
-overlapping months is refunded with its interest, the pooled part is not, and the recognised months fall. Interest is
-the city's: only the principal is reckoned here.
+人社部发〔2010〕70号 art. 10: the person chooses in writing which relation is kept. Of the others the account part of
+the overlapping months is refunded with its interest, the pooled part is not, and the recognised months fall. Interest
+is the city's: only the principal is reckoned here.
 """
 
 from collections import Counter

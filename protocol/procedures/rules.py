@@ -1,7 +1,7 @@
 """The rules of amounts, ages and places as values: each with its source and how well it is evidenced.
 
-They come from a dated pack (`rules_reading.parse_rules`), never from code. What is reckoned is handed out as a `Figure`,
-which names the rules that gave it; one that rests on a weak mark is `uncertain`, and whoever shows it says so.
+They come from a dated pack (`rules_reading.parse_rules`), never from code. What is reckoned is handed out as a
+`Figure`, which names the rules that gave it; one that rests on a weak mark is uncertain, and whoever shows it says so.
 """
 
 from collections.abc import Mapping, Sequence

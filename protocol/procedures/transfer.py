@@ -1,24 +1,24 @@
-"""The amounts of a transfer of the pension relation: 国办发〔2009〕66号 art. 4 and 5, 人社厅发〔2019〕94号, in whole fen.
+"""The amounts of a transfer of the pension relation, in whole fen: 国办发〔2009〕66号 art. 4 and 5.
 
 General account, by the year y of contributions::
 
-    credited_y = round(record rate x wages_y)                              11% to 2005, 8% from 2006; none before 1998
-    interest_y = round(open_y x rate_y + Σ credit_m x (12 - m) / 12 x rate_y)   a month bears interest from the next one
-    close_y    = open_y + credited_y + interest_y                          also in years without contributions
-    pooled_y   = round(12% x wages_y)                                      principal only, from 1998, months actually paid
+    credited_y = round(record rate x wages_y)      11% to 2005, 8% from 2006
+    interest_y = round(rate_y x (open_y + Σ credit_m x (12 - m) / 12))      a month bears interest from the next one
+    close_y    = open_y + credited_y + interest_y  also in years without contributions
+    pooled_y   = round(12% x wages_y)              principal only, from 1998, for the months actually paid
 
-Before 1998 the person's own contributions move with the interest that the transfer-out city gives: as `Before1998`, or
-line by line, and then they stand in the balance. A temporary account
-moves everything, unit and person, with interest. Within one pool (`Rules.pool_of`) the relation moves and no money does.
-The transfer-out city's interest is authoritative: what is reckoned here checks it, and is told as such.
+Before 1998 the person's own contributions move with the interest that the transfer-out city gives: as `Before1998`;
+or line by line, and then they stand in the balance. A temporary account moves everything, unit and person, with
+interest. Within one pool (`Rules.pool_of`) the relation moves and no money does. The transfer-out city's interest is
+authoritative: what is reckoned here checks it, and is told as such.
 
     transfer_amounts(Transfer("GENERAL", "442000", "520300", lines), rules).total_fen
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
-from operator import itemgetter, mul
+from operator import add, gt, itemgetter, mul
 from typing import Final, NamedTuple
 
 from protocol.procedures.one_off import OneOff, untransferable
@@ -45,6 +45,8 @@ class Line(NamedTuple):
 
 
 _YEAR: Final = itemgetter(0)
+_MONTHS: Final = itemgetter(1)
+_FIRST: Final = itemgetter(8)
 
 
 def pay_line(
@@ -147,12 +149,13 @@ def transfer_amounts(transfer: Transfer, rules: Rules) -> Amounts:
     """Return the amounts of a transfer. Cost: linear in its lines, a few sums per year.
 
     Raises:
-        ValueError: the lines are not in order of time.
+        ValueError: the lines are not in order of time, or a month stands in two of them.
     """
     stay = untransferable(transfer.one_offs, rules)
     lines = _moving(transfer.lines, stay) if stay else transfer.lines
-    if any(one.first >= other.first for one, other in zip(lines, lines[1:], strict=False)):
-        raise ValueError("lines are in order of time")
+    firsts = list(map(_FIRST, lines))
+    if any(map(gt, map(add, firsts, map(_MONTHS, lines)), firsts[1:])):
+        raise ValueError("lines are in order of time, each month in one of them")
     temporary = transfer.account_kind == TEMPORARY
     years, without = _years(lines, transfer, rules, temporary=temporary)
     before = transfer.before_1998
@@ -265,11 +268,6 @@ def _credit(
         return credited, 0
     twelfths = 12 * WHOLE * balance + sum(map(mul, weighted, shares))
     return credited, rounded(twelfths * rate, 12 * WHOLE * WHOLE, mode)
-
-
-def without_interest(transfer: Transfer) -> Transfer:
-    """Return the same transfer, principal only."""
-    return replace(transfer, with_interest=False)
 
 
 def amount_figures(amounts: Amounts, rules: Rules) -> list[Figure]:
