@@ -16,6 +16,7 @@ from protocol.deadlines import Calendars
 from protocol.envelope import Trust
 from protocol.errors import UnknownItem
 from protocol.procedures.pack import Pack, Procedure
+from protocol.procedures.rules import Rules as AmountRules
 
 CHINA: Final = timezone(timedelta(hours=8))
 
@@ -29,6 +30,7 @@ class Documents:
     catalogue: Callable[[Session, str], Catalogue | None]
     procedures: Callable[[Session, str], Pack | None]
     calendars: Callable[[Session], Calendars]
+    amounts_in_force: Callable[[Session], AmountRules]
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,6 @@ class Joining:
     has_general_elsewhere: bool
     insured_here_since: int | None = None
     """first month of an earlier general relation in this place"""
-    months_here: int = 0
     is_benefit_place: bool = False
     """the benefit rule gives this place: ten years here, and the last such"""
     approved_relocation: bool = False

@@ -24,7 +24,7 @@ class Rule:
     en: str
     source: str
     mark: str
-    valid_from: date
+    valid_from: date | None = None
 
     @property
     def is_uncertain(self) -> bool:

@@ -24,6 +24,7 @@ def test_every_rule_has_words_source_mark_and_date() -> None:
         assert one.en
         assert one.source
         assert one.mark in CONTENT["marks"]
+        assert one.valid_from is not None
         assert one.valid_from.year >= 2009
         assert one.is_uncertain == (one.mark in WEAK_MARKS)
 
