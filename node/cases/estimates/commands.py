@@ -8,10 +8,13 @@ import typer
 from rich.table import Table
 
 from node.cases.estimates import service
+from node.cases.estimates.showing import yuan
 from node.terminal import USAGE, Opening, Terminal
 
 OURS: Final = ("本市", "this city")
 FILE_MAX_BYTES: Final = 1024 * 1024
+ONLY_IF_ANY: Final = frozenset({"deemed_months", "months_left", "before_1998_fen"})
+"""Figures that say nothing to people when they are zero."""
 OPTIONS: Final = {
     "birth": ("retirement", "birth_month"),
     "category": ("retirement", "category"),
@@ -80,38 +83,58 @@ def _question(content: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 def _sections(terminal: Terminal, answered: dict[str, Any]) -> list[Any]:
     text = terminal.text
     show: list[Any] = []
-    uncertain = False
     for section in answered["sections"]:
-        table = Table(title=text(section["zh"], section["en"]), box=None, pad_edge=False, title_justify="left")
-        for zh, en in (("项目", "figure"), ("结果", "result"), ("规则与来源", "rule and source")):
-            table.add_column(text(zh, en))
-        for one in section["figures"]:
-            note = one.get("note")
-            result = one["shown"][terminal.lang] + (f" {text(note['zh'], note['en'])}" if note else "")
-            table.add_row(text(one["zh"], one["en"]), result, "\n".join(_rule(terminal, rule) for rule in one["rules"]))
-            uncertain = uncertain or one["uncertain"]
-        show.append(table)
-    if uncertain:
+        show.append(_section(terminal, section))
+        if section.get("years"):
+            show.append(_years(terminal, section["years"]))
+    if any(one["uncertain"] for section in answered["sections"] for one in section["figures"]):
         show.append(
-            text(
-                "? 标记的规则未经核实，以经办机构核定为准",
-                "rules marked ? have not been verified: the agency's decision counts",
-            )
-        )
+            text("? 标记的规则未经核实，以经办机构核定为准",
+                 "rules marked ? have not been verified: the agency's decision counts")
+        )  # fmt: skip
     show.append(text("试算不建办件，规则版本 ", "No case was opened; rules version ") + answered["rules"]["version"])
     return show
 
 
-def _rule(terminal: Terminal, rule: dict[str, Any]) -> str:
+def _section(terminal: Terminal, section: dict[str, Any]) -> Table:
+    """Return a section; a rule is told in full where it stands first, then by its code."""
+    text, told = terminal.text, set()
+    table = Table(title=text(section["zh"], section["en"]), box=None, pad_edge=False, title_justify="left")
+    for zh, en in (("项目", "figure"), ("结果", "result"), ("规则与来源", "rule and source")):
+        table.add_column(text(zh, en), overflow="fold")
+    for one in section["figures"]:
+        if one["name"] in ONLY_IF_ANY and not one["value"]:
+            continue
+        note = one.get("note")
+        result = one["shown"][terminal.lang] + (f" {text(note['zh'], note['en'])}" if note else "")
+        rules = [_rule(terminal, rule, brief=rule["code"] in told) for rule in one["rules"]]
+        told |= {rule["code"] for rule in one["rules"]}
+        table.add_row(text(one["zh"], one["en"]), result, "\n".join(rules))
+    return table
+
+
+def _years(terminal: Terminal, years: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    words = ("年度|月数|缴费工资|记账额|利息|储存额|统筹", "year|months|wages|credited|interest|balance|pooled")
+    for name in terminal.text(*words).split("|"):
+        table.add_column(name, justify="right")
+    for one in years:
+        amounts = [one[f"{name}_fen"] for name in ("wages", "credited", "interest", "close", "pooled")]
+        table.add_row(str(one["year"]), str(one["months"]), *map(yuan, amounts))
+    return table
+
+
+def _rule(terminal: Terminal, rule: dict[str, Any], *, brief: bool = False) -> str:
     mark = f"? [{rule['mark']}] " if rule["uncertain"] else f"[{rule['mark']}] "
+    words = rule["code"] if brief else terminal.text(rule["zh"], rule["en"])
     # Brackets are markup to the terminal; these are ours.
-    return (mark + f"{terminal.text(rule['zh'], rule['en'])} · {rule['source']}").replace("[", r"\[")
+    return f"{mark}{words} · {rule['source']}".replace("[", r"\[")
 
 
 def _rules(terminal: Terminal, answered: dict[str, Any]) -> list[Any]:
     table = Table(box=None, pad_edge=False)
     for zh, en in (("代码", "code"), ("自", "since"), ("规则与来源", "rule and source")):
-        table.add_column(terminal.text(zh, en))
+        table.add_column(terminal.text(zh, en), overflow="fold")
     for one in answered["rules"]:
         table.add_row(one["code"], one["valid_from"] or "", _rule(terminal, one))
     return [table]

@@ -16,7 +16,7 @@ from node.cases.checking import refuse_faults
 from node.cases.estimates.asking import DueAsked, Question, RetirementAsked, read_question
 from node.cases.estimates.showing import shown
 from node.cases.room import Room, local_time
-from protocol.catalogue import Catalogue, Item, Leg
+from protocol.catalogue import Catalogue, Leg
 from protocol.deadlines import CalendarMissing, Calendars, Limit, due
 from protocol.errors import InvalidBody
 from protocol.procedures.benefit_place import benefit_place, place_figures, taking_figures, who_takes
@@ -46,7 +46,7 @@ LEGS: Final = {
     "UNTRANSFERABLE_NOTICE": ("不予转移告知本人", "notice of months that stay"),
     "FUND": ("资金划转", "fund"),
     "PENSION": ("养老金核定", "pension"),
-    "TOTAL_FAST_PAIR": ("最快城市对", "fastest pair"),
+    "TOTAL_FAST_PAIR": ("报道的最快值，非承诺", "fastest reported, no commitment"),
     "FAST_TRACK": ("快速通道", "fast track"),
     "LOSS_TEMP": ("临时挂失", "loss report"),
 }
@@ -132,49 +132,39 @@ def _certification(asked: Question, rules: Rules) -> Sequence[Figure]:
 
 
 def _due_days(asked: DueAsked | None, catalogue: Catalogue, calendars: Calendars) -> list[Answered]:
-    """Return the last day of each leg, every one of them taking all its time."""
+    """Return the last day of each leg, every one of them taking all its time; of limits in minutes there is none."""
     if asked is None:
         return []
-    item = catalogue.items[asked.item]
-    found = []
-    kinds = (
-        ("statutory", ("法定", "statutory"), item.statutory_legs),
-        ("promised", ("承诺", "promised"), item.promised_legs),
-    )
-    for name, words, legs in kinds:
+    item, found = catalogue.items[asked.item], []
+    for kind, legs in (("statutory", item.statutory_legs), ("promised", item.promised_legs)):
         ends: dict[str, date | None] = {}
         for leg in legs:
-            if leg.limit.unit != "minute":
-                begun = ends.get(FOLLOWS.get(leg.leg, ""), asked.received_on)
-                found.append(_leg(name, words, leg, begun, item, catalogue, calendars, ends))
+            if leg.limit.unit == "minute":
+                continue
+            begun = ends.get(FOLLOWS.get(leg.leg, ""), asked.received_on)
+            on, note = _day(begun, leg.limit, calendars)
+            ends.setdefault(leg.leg, on)
+            figure = _leg(kind, leg, on, catalogue)
+            found.append({**_figure(figure), **({"note": {"zh": note[0], "en": note[1]}} if note else {})})
     return found
 
 
-def _leg(
-    name: str,
-    words: tuple[str, str],
-    leg: Leg,
-    begun: date | None,
-    item: Item,
-    catalogue: Catalogue,
-    calendars: Calendars,
-    ends: dict[str, date | None],
-) -> Answered:
-    """Return one leg's last day, and keep it for the legs that follow; the first of several under one name counts."""
-    on, note = _day(begun, leg.limit, calendars)
-    ends.setdefault(leg.leg, on)
+KINDS: Final = {"statutory": ("法定", "statutory"), "promised": ("承诺", "promised")}
+
+
+def _leg(kind: str, leg: Leg, on: date | None, catalogue: Catalogue) -> Figure:
+    zh, en = KINDS[kind]
     leg_zh, leg_en = LEGS.get(leg.leg, (leg.leg, leg.leg))
     unit_zh, unit_en = UNITS[leg.limit.unit]
     rule = Rule(
-        leg.leg,
-        f"{words[0]}时限 {leg.limit.value} 个{unit_zh}",
-        f"{words[1]} limit of {leg.limit.value} {unit_en}",
-        f"事项目录 {catalogue.version}：{'；'.join(item.basis)}",
+        f"{kind}_{leg.leg}".upper(),
+        f"{zh}时限 {leg.limit.value} 个{unit_zh}",
+        f"{en} limit of {leg.limit.value} {unit_en}",
+        leg.source or f"事项目录 {catalogue.version}",
         leg.mark,
     )
-    figure = Figure(f"{name}_{leg.leg.lower()}", f"{words[0]}：{leg_zh}", f"{words[1]}: {leg_en}",
-                    on.isoformat() if on else None, "date", (rule,))  # fmt: skip
-    return {**_figure(figure), **({"note": {"zh": note[0], "en": note[1]}} if note else {})}
+    name = f"{kind}_{leg.leg.lower()}"
+    return Figure(name, f"{zh}：{leg_zh}", f"{en}: {leg_en}", on.isoformat() if on else None, "date", (rule,))
 
 
 UNITS: Final = {"working_day": ("工作日", "working days"), "calendar_day": ("自然日", "calendar days")}
