@@ -60,8 +60,8 @@ def benefit_place(hukou: str, stays: Sequence[Stay], rules: Rules) -> Place:
 def _months(stays: Sequence[Stay]) -> Counter[str]:
     found: Counter[str] = Counter()
     for one in stays:
-        counts = one.kind is not StayKind.TEMPORARY
-        found[one.pool] += (one.months if one.kind is StayKind.GENERAL else 0) + (one.deemed_months if counts else 0)
+        # Deemed time belongs to the place of work at that time, wherever the person was insured (151号).
+        found[one.pool] += one.deemed_months + (one.months if one.kind is StayKind.GENERAL else 0)
     return found
 
 

@@ -1,5 +1,6 @@
 """Ten thousand generated lives: a second, naive reckoning agrees to the fen, and the laws of sums hold."""
 
+import json
 from dataclasses import replace
 from datetime import date
 from random import Random
@@ -8,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.data import amounts_bytes
 from protocol.procedures.benefit_place import Stay, StayKind, benefit_place
-from protocol.procedures.one_off import OneOff
+from protocol.procedures.one_off import OneOff, judge_one_off
+from protocol.procedures.rules_reading import parse_rules
 from protocol.procedures.transfer import Amounts, Before1998, Line, Transfer, pay_line, transfer_amounts
 from tests.protocol.amounts import RULES
 from tests.protocol.lives import POOLS, Life, a_life, reckon
@@ -161,10 +164,47 @@ def test_the_benefit_place_is_total_and_unique(hukou: str, history: list[Stay]) 
     assert found == benefit_place(hukou, history, RULES)
     # A second way: walk the general stays from the newest; the place is the first that may keep the person.
     general = [one.pool for one in history if one.kind is StayKind.GENERAL]
-    counted = [(one.pool, one.deemed_months + (one.months if one.kind is StayKind.GENERAL else 0))
-               for one in history if one.kind is not StayKind.TEMPORARY]  # fmt: skip
+    counted = [(one.pool, one.deemed_months + (one.months if one.kind is StayKind.GENERAL else 0)) for one in history]
     enough = [pool for pool in general if sum(months for at, months in counted if at == pool) >= 120]
     wanted = hukou if not general or general[-1] == hukou or not enough else enough[-1]
     assert found.pool == wanted
-    without = [one for one in history if one.kind is not StayKind.TEMPORARY]
-    assert benefit_place(hukou, without, RULES).pool == found.pool, "temporary accounts make no place"
+    without = [replace(one, months=0) if one.kind is StayKind.TEMPORARY else one for one in history]
+    assert benefit_place(hukou, without, RULES).pool == found.pool, "months of temporary accounts make no place"
+
+
+def test_deemed_time_counts_where_it_was_worked_and_temporary_months_nowhere() -> None:
+    general = Stay("440000", StayKind.GENERAL, 84)
+    for other, place in (
+        (Stay("440000", StayKind.DEEMED, 0, 36), "440000"),
+        (Stay("440000", StayKind.TEMPORARY, 12, 36), "440000"),
+        (Stay("440000", StayKind.TEMPORARY, 36), "520000"),
+        (Stay("450000", StayKind.DEEMED, 0, 120), "520000"),
+    ):
+        assert benefit_place("520000", [other, general], RULES).pool == place
+
+
+@pytest.mark.parametrize(
+    ("paid_on", "kind", "made", "stays"),
+    [
+        (date(2016, 11, 27), "COMMITMENT", None, False),
+        (date(2016, 11, 28), "COMMITMENT", None, True),
+        (date(2016, 11, 27), "COURT", date(2016, 11, 26), False),
+        (date(2018, 6, 30), "AUDIT", date(2018, 6, 29), False),
+        (date(2018, 6, 30), "AUDIT", date(2018, 6, 30), True),
+        (date(2018, 6, 30), "ARBITRATION", None, True),
+    ],
+)
+def test_the_document_is_made_before_the_payment_and_a_commitment_is_for_the_time_before_the_day(
+    paid_on: date, kind: str, made: date | None, stays: bool
+) -> None:
+    found = judge_one_off(OneOff(24_000, 24_035, paid_on, kind, made), RULES)
+    assert found.months_not_transferred == (36 if stays else 0)
+
+
+def test_a_pack_may_begin_the_pooled_part_within_a_year() -> None:
+    content = json.loads(amounts_bytes())
+    share = next(one for one in content["rules"] if one["code"] == "POOLED_SHARE")
+    share["value"]["from"] = "199807"
+    rules = parse_rules(json.dumps(content).encode())
+    lines = [pay_line(1998 * 12 + one, 1998 * 12 + one, 100_000, rules) for one in range(12)]
+    assert transfer_amounts(Transfer("GENERAL", "442000", "520300", lines), rules).pooled_fen == 6 * 12_000
