@@ -179,6 +179,15 @@ CASES: Final = (
     ),
     Figure("cases_list_{sqlite,postgresql}_ms", "slowest page of any list of a million cases", "ms", 50, at_most=True),
 )
+AMOUNTS: Final = (
+    Figure(
+        "amounts_persons_per_second",
+        "transfer amounts of a person with 30 years of monthly lines, one core",
+        "persons/s",
+        2_000,
+    ),
+    Figure("amounts_sheets_per_second", "information sheets of 30 yearly lines read and checked, one core", "sheets/s"),
+)
 FOOTPRINT: Final = (
     Figure(
         "serve_ready_seconds",
@@ -206,6 +215,7 @@ FAMILIES: Final[dict[str, tuple[Figure, ...]]] = {
     "log": LOG,
     "growth": GROWTH,
     "cases": CASES,
+    "amounts": AMOUNTS,
     "footprint": FOOTPRINT,
 }
 """By benchmark, in the order in which pages list them."""

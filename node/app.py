@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from starlette.routing import Route
 from uuid_utils import uuid7
 
-from config.data import calendar_bytes, catalogue_bytes, procedures_bytes, read_catalogue
+from config.data import amounts_bytes, calendar_bytes, catalogue_bytes, procedures_bytes, read_catalogue
 from config.load import read_secret
 from config.settings import Settings
 from node.attachments import peer as attachments_peer
@@ -35,6 +35,7 @@ from node.audit.service import Entry, Log
 from node.cases import api as cases_api
 from node.cases import peer as cases_peer
 from node.cases.api import CasesDoor
+from node.cases.estimates import api as estimates_api
 from node.cases.opening import OpenedCases, open_cases
 from node.cases.receiving import message_handlers as case_handlers
 from node.cases.room import Room
@@ -140,7 +141,7 @@ def open_node(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> N
 @lru_cache(maxsize=1)
 def shared_documents() -> dict[str, tuple[str, bytes]]:
     """Return the documents that the manifest names: (name, bytes) by SHA-256 in hex."""
-    named = {"catalogue": catalogue_bytes(), "procedures": procedures_bytes()} | {
+    named = {"catalogue": catalogue_bytes(), "procedures": procedures_bytes(), "amounts": amounts_bytes()} | {
         f"calendar-{year}": data for year, data in calendar_bytes().items()
     }
     return {hashlib.sha256(data).hexdigest(): (name, data) for name, data in named.items()}
@@ -366,6 +367,7 @@ def console_app(running: Running) -> FastAPI:
 
     acting = acting_by_token(token_of(settings.dirs.data), person)
     app.include_router(cases_api.router(CasesDoor(running.cases.room, running.node.database, running.writer, acting)))
+    app.include_router(estimates_api.router(running.cases.room, running.node.database, acting))
     app.openapi_url = "/api/openapi.json"
     app.setup()
     return app

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from node.cases import service, viewing
+from node.cases.estimates import commands as estimates_commands
 from node.cases.service import Doing, Opening, Person
 from node.cases.viewing import Filter
 from node.terminal import USAGE, Terminal
@@ -30,6 +31,7 @@ def mount(app: typer.Typer, terminal: Terminal, opening: Opens, events: dict[str
     _mount_show(case, terminal, opening)
     _mount_new(case, terminal, opening)
     _mount_settle(case, terminal, opening)
+    estimates_commands.mount(case, terminal, opening)
     _mount_application(case, terminal, opening)
     for event, named in events.items():
         _mount_event(case, terminal, opening, event, named)

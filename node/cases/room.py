@@ -17,6 +17,7 @@ from protocol.deadlines import Calendars
 from protocol.envelope import Trust
 from protocol.errors import UnknownItem
 from protocol.procedures.pack import Pack, Procedure
+from protocol.procedures.rules import Rules as AmountRules
 
 FUND: Final = "fund"
 """flag of a leg whose money moves: its two cities are paid from different funds"""
@@ -32,6 +33,7 @@ class Documents:
     catalogue: Callable[[Session, str], Catalogue | None]
     procedures: Callable[[Session, str], Pack | None]
     calendars: Callable[[Session], Calendars]
+    amounts_in_force: Callable[[Session], AmountRules]
 
 
 @dataclass(frozen=True, slots=True)

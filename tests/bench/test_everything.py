@@ -16,6 +16,7 @@ FIGURES = {
     "growth": "growth_sqlite_ratio",
     "peer_client": "outbound_16_ratio",
     "cases": "cases_per_second_sqlite",
+    "amounts": "amounts_persons_per_second",
     "footprint": "serve_rss_mib",
 }
 
