@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from protocol.amount_words import amount_words
 TEMPLATES: Final = Path(__file__).parent / "templates"
 ATTACHMENT: Final = "data.json"
 STANDARD: Final = "a-3b"
+TYPST: Final = version("typst")
 EMPTY_SVG: Final = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
 
 
@@ -47,7 +49,7 @@ class Drawing:
     @cached_property
     def form(self) -> str:
         """Return the digest of all that the bytes of a drawing depend on beside the paper."""
-        whole = hashlib.sha256(f"{typst.__version__} {STANDARD} {segno.__version__}".encode())
+        whole = hashlib.sha256(f"{version('typst')} {STANDARD} {segno.__version__}".encode())
         for file in sorted(TEMPLATES.iterdir()):
             whole.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
         whole.update(json.dumps([self.typefaces.digest, *self.typefaces.families]).encode())

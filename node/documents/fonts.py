@@ -53,9 +53,7 @@ def find_typefaces(own: Sequence[Path], system: Iterable[Path] = SYSTEM, fetched
         NoFont: none that draws Chinese.
     """
     places = [*own, *(place for root in system for place in _noto_folders(root)), *_noto_folders(fetched)]
-    fonts = Fonts(
-        include_system_fonts=False, include_embedded_fonts=False, font_paths=[str(place) for place in places]
-    )
+    fonts = Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[str(place) for place in places])
     regular = [one for one in fonts.fonts() if one.path and one.style == "normal" and one.weight == REGULAR]
     chosen = [one for one in regular if one.family in NOTO or _is_in(one, own)]
     chosen.sort(key=lambda one: (_rank(one, own), one.family not in NOTO, one.family))

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from node.documents import values
-from node.documents.values import Value
+from node.documents.values import Paper
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Kind:
     name: str
     zh: str
     en: str
-    value: type[Value]
+    value: type[Paper]
 
 
 _ALL: Final = (

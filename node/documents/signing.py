@@ -26,11 +26,11 @@ Sign = Callable[[bytes], bytes]
 """Returns the ECDSA signature with SHA-256, in DER, over the bytes."""
 
 
-class _Remote(signers.Signer):  # type: ignore[misc]
+class _Remote(signers.Signer):
     """A signer that has no key."""
 
     def __init__(self, certificate: bytes, authority: bytes | None, sign: Sign) -> None:
-        chain = SimpleCertificateStore()
+        chain = SimpleCertificateStore()  # type: ignore[no-untyped-call]
         if authority is not None:
             chain.register(x509.Certificate.load(authority))
         super().__init__(
@@ -46,7 +46,7 @@ class _Remote(signers.Signer):  # type: ignore[misc]
         return bytes(SIGNATURE_BYTES) if dry_run else self._sign(data)
 
 
-class _Timed(signers.PdfSigner):  # type: ignore[misc]
+class _Timed(signers.PdfSigner):
     """A PDF signer whose clock is an argument."""
 
     now: datetime
@@ -56,8 +56,11 @@ class _Timed(signers.PdfSigner):  # type: ignore[misc]
         session.system_time = self.now
         return session
 
+    def register_extensions(self, *_given: Any, **_named: Any) -> None:
+        """Register none: their form is that of PDF 2.0, and a PDF/A-3 is a PDF 1.7."""
 
-class _Untouched(IncrementalPdfFileWriter):  # type: ignore[misc]
+
+class _Untouched(IncrementalPdfFileWriter):
     """Leaves the document's own metadata as they are: what the Info dictionary says must stay what XMP says."""
 
     def _update_meta(self) -> None:

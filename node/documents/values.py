@@ -94,12 +94,17 @@ class Item(Value):
     en: Line
 
 
-class CasePaper(Value):
+class Paper(Value):
+    """Every paper is about a person."""
+
+    person: Person
+
+
+class CasePaper(Paper):
     """What every paper about a case says first."""
 
     case_number: Number
     item: Item
-    person: Person
 
 
 class Received(Value):
@@ -144,7 +149,7 @@ class MissingItems(CasePaper):
     clerk: Short
 
 
-class ContactLetter(Value):
+class ContactLetter(Paper):
     """联系函, from the transfer-in to the transfer-out place."""
 
     letter_no: Number
@@ -153,7 +158,6 @@ class ContactLetter(Value):
     from_org: Agency
     to_org: Agency
     to_org_code: Short | None = None
-    person: Person
     old_personal_no: Short | None = None
     new_insured_since: Month
     reason: Literal["EMPLOYMENT", "AGGREGATION", "TEMPORARY"]
@@ -236,14 +240,13 @@ class SheetTotals(Value):
         return self
 
 
-class InformationSheet(Value):
+class InformationSheet(Paper):
     """信息表, from the transfer-out to the transfer-in place."""
 
     sheet_no: Number
     letter_no: Number
     case_number: Number
     from_org: Agency
-    person: Person
     work_started_on: Day | None = None
     first_insured: Month
     account_opened: Month
@@ -273,11 +276,10 @@ class Period(Value):
     account_kind: AccountKind
 
 
-class ContributionVoucher(Value):
+class ContributionVoucher(Paper):
     """参保缴费凭证."""
 
     voucher_no: Number
-    person: Person
     personal_no: Short | None = None
     hukou_division: Short
     insured_org: Agency
@@ -314,7 +316,7 @@ class Notice(CasePaper):
     """of the signed scan, once there is one"""
 
 
-class FundNotice(Value):
+class FundNotice(Paper):
     """划转通知. The gateway moves no money: it says what was ordered."""
 
     order_no: Number
@@ -322,7 +324,6 @@ class FundNotice(Value):
     letter_no: Number
     case_number: Number
     from_org: Agency
-    person: Person
     payer: Account
     payee: Account
     account_fen: Fen
