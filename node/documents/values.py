@@ -66,8 +66,6 @@ class Person(Block):
     id_no: Short
     """whole, or masked where the paper goes to others than agencies"""
     gender: Literal["0", "1", "2", "9"] | None = None
-    birth_date: Day | None = None
-    phone: Short | None = None
 
 
 class Agency(Block):

@@ -63,8 +63,8 @@ PAPERS: dict[str, dict[str, Any]] = {
     },
     "contact-letter": {
         "letter_no": "LX520300-2024-000123", "national_case_no": "ZY2024520300000123", "case_number": CASE,
-        "from_org": ZUNYI, "to_org": ZHONGSHAN, "to_org_code": "ZS-0760", "person": PERSON, "old_personal_no": "442000123456",
-        "new_insured_since": "202401", "reason": "EMPLOYMENT", "receiving_account": PAYEE,
+        "from_org": ZUNYI, "to_org": ZHONGSHAN, "to_org_code": "ZS-0760", "person": PERSON,
+        "old_personal_no": "442000123456", "new_insured_since": "202401", "reason": "EMPLOYMENT", "receiving_account": PAYEE,
         "requests": ["INFO_SHEET", "FUND", "DEEMED_FILES"], "operator": "陈某", "reviewer": "周某",
         "issued_on": "2024-12-12",
     },
@@ -109,8 +109,10 @@ PAPERS: dict[str, dict[str, Any]] = {
             "您可以申请转入户籍所在地的城乡居民基本养老保险。",
         ],
         "consequences": ["一次性领取个人账户储存额后，您与本市的职工基本养老保险关系终止，此前的缴费年限不再计算。"],
-        "amount_fen": 1_640_902, "confirmation": "我已阅读并了解以上权利与后果，自愿申请终止职工基本养老保险关系，一次性领取个人账户储存额。",
-        "legal_ref": "《实施〈中华人民共和国社会保险法〉若干规定》第三条、第六条", "issuing_org": WUZHOU, "clerk": "韦某",
+        "amount_fen": 1_640_902,
+        "confirmation": "我已阅读并了解以上权利与后果，自愿申请终止关系，一次性领取个人账户储存额。",
+        "legal_ref": "《实施〈中华人民共和国社会保险法〉若干规定》第三条、第六条",
+        "issuing_org": WUZHOU, "clerk": "韦某",
         "scan_digest": "ab" * 32,
     },
     "fund-notice": {
