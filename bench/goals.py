@@ -179,6 +179,13 @@ CASES: Final = (
     ),
     Figure("cases_list_{sqlite,postgresql}_ms", "slowest page of any list of a million cases", "ms", 50, at_most=True),
 )
+DOCUMENTS: Final = (
+    Figure("document_p50_ms", "a paper from its data to the signed PDF/A, warm worker", "ms", 400, at_most=True),
+    Figure("document_p99_ms", "the same", "ms"),
+    Figure("document_worker_rss_mib", "resident memory of the worker, at most", "MiB", 300, at_most=True),
+    Figure("document_cold_ms", "the first paper, with the start of the worker", "ms"),
+    Figure("document_kib", "a signed paper, on average", "KiB"),
+)
 FOOTPRINT: Final = (
     Figure(
         "serve_ready_seconds",
@@ -206,6 +213,7 @@ FAMILIES: Final[dict[str, tuple[Figure, ...]]] = {
     "log": LOG,
     "growth": GROWTH,
     "cases": CASES,
+    "documents": DOCUMENTS,
     "footprint": FOOTPRINT,
 }
 """By benchmark, in the order in which pages list them."""

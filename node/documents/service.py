@@ -12,17 +12,17 @@ Verbs take a transaction or session of the caller and never commit.
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
-from pydantic import ValidationError
 from sqlmodel import Session
 
 from node.audit.service import Entry
 from node.documents import store
-from node.documents.kinds import KINDS, Kind
+from node.documents.checking import DATA_MAX_BYTES, canonical, data_of, read_value, refusal_of
+from node.documents.kinds import Kind
 from node.documents.press import Press, PressFault, Signer
 from node.documents.tables import Document
 from node.documents.values import Paper
@@ -30,17 +30,33 @@ from node.storage.blobs import BlobDamaged, BlobMissing, Blobs
 from node.storage.encryption import Vault, shard_key
 from node.storage.unit_of_work import Database, Transaction
 from protocol.claims import sha256
-from protocol.errors import EditConflict, Internal, InvalidBody, NotFound, PrintingOff, Refusal, StorageFull, TooLarge
+from protocol.errors import EditConflict, Internal, NotFound, Refusal, StorageFull
 from protocol.identifiers import mask_name
 from protocol.verify_codes import CODE_BYTES, base32, format_verify_code, parse_verify_code
+
+__all__ = [
+    "DATA_MAX_BYTES",
+    "Asked",
+    "City",
+    "Documents",
+    "Known",
+    "Printed",
+    "data_of",
+    "list_documents",
+    "look_up",
+    "print_document",
+    "read",
+    "read_value",
+    "refusal_of",
+    "revoke",
+    "state_of_printing",
+]
 
 SCHEMA: Final = "tongban/document/1"
 SIZES: Final = ("normal", "large")
 VALID: Final = store.VALID
 REPLACED: Final = "replaced"
 REVOKED: Final = "revoked"
-DATA_MAX_BYTES: Final = 256 * 1024
-"""What a paper may say, as JSON."""
 OWNER: Final = "local"
 BEIJING: Final = timezone(timedelta(hours=8))
 
@@ -94,7 +110,7 @@ class Asked:
     def facts(self) -> str:
         """Return the digest of what the paper says, without number, code and day."""
         said = [self.kind.name, self.part, self.size, data_of(self.value)]
-        return hashlib.sha256(_canonical(said)).hexdigest()
+        return hashlib.sha256(canonical(said)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,33 +152,6 @@ class Known:
     replaced_by: str | None
     digest: str
     masked_name: str
-
-
-def read_value(kind: str, data: Mapping[str, Any] | bytes) -> tuple[Kind, Paper]:
-    """Return the kind and the checked value of a paper; bytes are JSON.
-
-    Raises:
-        InvalidBody: no such kind, or fields that are not as they must be; each is named, none is repeated.
-        TooLarge: more than 256 KiB of JSON.
-    """
-    known = KINDS.get(kind)
-    if known is None:
-        raise _invalid([{"at": "kind", "rule": "enum", "zh": "没有这种文书", "en": "no such kind of paper"}])
-    if isinstance(data, bytes) and len(data) > DATA_MAX_BYTES:
-        raise TooLarge("what a paper says has at most 256 KiB", limit_bytes=DATA_MAX_BYTES)
-    try:
-        validate = known.value.model_validate_json if isinstance(data, bytes) else known.value.model_validate
-        value = validate(data)  # type: ignore[arg-type]
-    except ValidationError as fault:
-        raise _invalid([_field_fault(one["loc"], one["type"], one["msg"]) for one in fault.errors()]) from None
-    if len(_canonical(data_of(value))) > DATA_MAX_BYTES:
-        raise TooLarge("what a paper says has at most 256 KiB", limit_bytes=DATA_MAX_BYTES)
-    return known, value
-
-
-def data_of(value: Paper) -> dict[str, Any]:
-    """Return what a paper says as JSON, without what is absent."""
-    return value.model_dump(mode="json", exclude_none=True)
 
 
 def state_of_printing(room: Documents) -> tuple[tuple[str, ...], list[Refusal]]:
@@ -333,44 +322,6 @@ def revoke(room: Documents, transaction: Transaction, number: str, *, reason: st
         raise EditConflict(f"the paper is {row.state}")
     case = row.line if row.line != row.number else None
     transaction.append(Entry(kind="revoke", dir="local", time=now, msg=row.kind, case=case, actor=actor))
-
-
-def refusal_of(fault: PressFault) -> Refusal:
-    """Return what a fault of the press means to who asked for the paper."""
-    if fault.rule == "no-font":
-        return PrintingOff("no font that draws Chinese was found: apt-get install fonts-noto-cjk, or make fonts")
-    if fault.rule == "glyph":
-        zh, en = "字库中没有该字，不能打印", "no font here draws a character of this field"
-        fields = [{"at": at.removeprefix("data."), "rule": "glyph", "zh": zh, "en": en} for at in fault.at]
-        return _invalid(fields)
-    if fault.rule == "resources":
-        return TooLarge("drawing the paper took more memory than it may")
-    if fault.rule == "unreadable":
-        return InvalidBody("not a PDF that can be read", fields=[{"at": "file", "rule": "unreadable"}])
-    return Internal(f"the printing process said: {fault.rule}")
-
-
-def _invalid(fields: Sequence[Mapping[str, str]]) -> InvalidBody:
-    named = ", ".join(f"{one['at']}: {one['en']}" for one in fields[:5])
-    return InvalidBody(f"the paper cannot be printed as it is ({named})", fields=list(fields))
-
-
-_RULES_ZH: Final = {
-    "missing": "必填", "extra_forbidden": "没有这一项", "sum": "合计与各项不符", "reason": "不予办理须说明理由和依据",
-    "date": "日期不存在", "character": "含有不可见字符", "string_pattern_mismatch": "格式不正确",
-    "string_too_long": "过长", "string_too_short": "不能为空", "literal_error": "取值不在范围内",
-}  # fmt: skip
-
-
-def _field_fault(place: tuple[int | str, ...], rule: str, said: str) -> dict[str, str]:
-    at = ""
-    for one in place:
-        at += f"[{one}]" if isinstance(one, int) else f".{one}"
-    return {"at": at.lstrip(".") or "data", "rule": rule, "zh": _RULES_ZH.get(rule, "不符合要求"), "en": said}
-
-
-def _canonical(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _context(number: str) -> bytes:

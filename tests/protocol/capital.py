@@ -1,4 +1,4 @@
-"""Amounts in capital form by another way: every digit with its unit, then the zeros are taken together by rules on text.
+"""Amounts in capital form by another way: every digit with its unit, then zeros are joined by rules on the text.
 
 Independent of `protocol.amount_words`, which counts in sections of four.
 """

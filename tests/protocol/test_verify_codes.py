@@ -20,7 +20,9 @@ def test_a_code_has_all_its_bits_and_is_read_back_however_it_is_typed(random: by
     assert parse_verify_code(code.replace("1", "l").replace("0", "o")) == code
 
 
-@pytest.mark.parametrize("text", ["", "7K2M", "7K2M9QTF0123ABCDE", "7K2M9QTF0123ABCU", "７K2M9QTF0123ABCD", "a" * 10_000])
+@pytest.mark.parametrize(
+    "text", ["", "7K2M", "7K2M9QTF0123ABCDE", "7K2M9QTF0123ABCU", "７K2M9QTF0123ABCD", "a" * 10_000]
+)
 def test_what_is_no_code_finds_nothing(text: str) -> None:
     assert parse_verify_code(text) is None
 

@@ -64,8 +64,9 @@ PAPERS: dict[str, dict[str, Any]] = {
     "contact-letter": {
         "letter_no": "LX520300-2024-000123", "national_case_no": "ZY2024520300000123", "case_number": CASE,
         "from_org": ZUNYI, "to_org": ZHONGSHAN, "to_org_code": "ZS-0760", "person": PERSON,
-        "old_personal_no": "442000123456", "new_insured_since": "202401", "reason": "EMPLOYMENT", "receiving_account": PAYEE,
-        "requests": ["INFO_SHEET", "FUND", "DEEMED_FILES"], "operator": "陈某", "reviewer": "周某",
+        "old_personal_no": "442000123456", "new_insured_since": "202401", "reason": "EMPLOYMENT",
+        "receiving_account": PAYEE, "requests": ["INFO_SHEET", "FUND", "DEEMED_FILES"],
+        "operator": "陈某", "reviewer": "周某",
         "issued_on": "2024-12-12",
     },
     "information-sheet": {

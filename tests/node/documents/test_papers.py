@@ -4,7 +4,7 @@ import io
 import json
 import subprocess
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ SIZES = ("normal", "large")
 EVERY = [(kind, size) for kind in PAPERS for size in SIZES]
 
 
-@lru_cache(maxsize=None)
+@cache
 def printed(press: Press, kind: str, size: str) -> tuple[bytes, bytes]:
     """Return the data of a paper, and its signed PDF."""
     form = press.form().encode()
@@ -186,9 +186,10 @@ def largest_type(pdf: bytes) -> float:
     """Return the size in points in which most of the text is set."""
     sizes: dict[float, int] = {}
     with pikepdf.open(io.BytesIO(pdf)) as opened:
-        for operands, operator in pikepdf.parse_content_stream(opened.pages[0]):
-            if str(operator) == "Tf":
-                sizes[round(float(operands[1]), 1)] = sizes.get(round(float(operands[1]), 1), 0) + 1
+        for one in pikepdf.parse_content_stream(opened.pages[0]):
+            if str(one.operator) == "Tf":
+                size = round(float(one.operands[1]), 1)
+                sizes[size] = sizes.get(size, 0) + 1
     return max(sizes, key=lambda size: sizes[size])
 
 

@@ -1,21 +1,21 @@
 """Papers in a case: printed once, handed out again, replaced, revoked, looked up by their code."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from node.audit.service import entries
-from node.documents import service
+from node.documents import service, store
 from node.documents.kinds import KINDS
 from node.documents.press import Press
 from node.documents.service import read_value
-from node.storage.unit_of_work import Database
 from protocol.errors import EditConflict, Internal, InvalidBody, NotFound, PrintingOff, StorageFull, TooLarge
 from tests.node.documents.papers import CASE, ID_NO, PAPERS
-from tests.node.documents.rooms import LOG, Room, asked
+from tests.node.documents.reading import attached
+from tests.node.documents.rooms import Room, asked
 from tests.node.documents.test_press import without_fonts
 
 
@@ -35,7 +35,7 @@ def test_a_changed_paper_is_a_new_number_that_replaces_the_old_one(room: Room) -
     room.now += timedelta(minutes=1)
     second = room.print(asked(value_date="2024-12-17"))
     assert first.number != second.number
-    assert f"replaces" and f'"replaces": "{first.number}"'.encode() in data_of(second.pdf)
+    assert f'"replaces": "{first.number}"'.encode() in attached(second.pdf)["data.json"]
     old, new = room.list()
     assert (old["state"], old["replaced_by"]) == ("replaced", second.number)
     assert (new["state"], new["replaced_by"]) == ("valid", None)
@@ -44,12 +44,6 @@ def test_a_changed_paper_is_a_new_number_that_replaces_the_old_one(room: Room) -
     third = room.print(asked())
     assert third.is_new
     assert third.number != first.number
-
-
-def data_of(pdf: bytes) -> bytes:
-    from tests.node.documents.reading import attached
-
-    return attached(pdf)["data.json"]
 
 
 def test_sizes_parts_and_kinds_stand_beside_each_other(room: Room) -> None:
@@ -113,14 +107,9 @@ def test_each_new_paper_is_an_entry_of_the_log_and_a_reprint_is_none(room: Room)
     room.print(asked("decision"))
     room.print(asked("decision"))
     with room.database.reading() as session:
-        kinds = [one["entry"] for one in found_entries(session)]
-    assert [(one["kind"], one["msg"], one["case"]) for one in kinds] == [("print", "decision", CASE)]
-    assert ID_NO not in str(kinds)
-
-
-def found_entries(session: Any) -> list[Any]:
-    found = entries(session, LOG)
-    return list(found[0] if isinstance(found, tuple) else found)
+        logged = list(entries(session))
+    assert [(one["kind"], one["msg"], one["case"]) for one in logged] == [("print", "decision", CASE)]
+    assert ID_NO not in str(logged)
 
 
 @pytest.mark.threat("T21")
@@ -235,12 +224,8 @@ def test_the_largest_paper_of_each_list_is_printed_within_the_memory(small: Room
     assert press.rss_bytes() < 300 * 1024 * 1024
 
 
-def test_open_database_has_one_valid_paper_per_place(open_database: Callable[..., Database], room: Room) -> None:
+def test_the_database_keeps_one_valid_paper_per_place(room: Room) -> None:
     """The index refuses what two processes would do between look and write."""
-    from sqlalchemy.exc import IntegrityError
-
-    from node.documents import store
-
     drawn = [service.draw(room.room, asked(), None) for _ in range(2)]
     row = [service._row(room.room, one, room.now) for one in drawn]
     room.database.write(lambda tx: store.add(tx.session, row[0]))
