@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -106,7 +107,7 @@ def _mount_verify(documents: typer.Typer, terminal: Terminal, opening: Opening) 
             found, trusted = _examined(terminal, opening, pdf)
         except PressFault as fault:
             raise service.refusal_of(fault) from None
-        checks = verify(found, trusted)
+        checks = verify(found, trusted, now=opening.now())
         outcomes = {one.outcome for one in checks}
         is_good = outcomes == {Outcome.PASSED}
         code = OK if is_good else REFUSED if Outcome.FAILED in outcomes else UNAVAILABLE
@@ -133,7 +134,8 @@ def _examined(terminal: Terminal, opening: Opening, pdf: bytes) -> tuple[Examine
         trust = running.keeper.current
         authorities = {name: member.authorities for name, member in trust.manifest.members.items()}
         found = await asyncio.to_thread(running.documents.press.examine, pdf)
-        return found, Trusted(trust.manifest.network, authorities, trust.crls)
+        grace = timedelta(days=trust.manifest.policy.crl_grace_days)
+        return found, Trusted(trust.manifest.network, authorities, trust.crls, grace)
 
     return opening.run(work)
 

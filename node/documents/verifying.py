@@ -18,7 +18,16 @@ from typing import Any, Final
 
 from node.documents.press import Examined
 from node.documents.service import SCHEMA
-from protocol.certificates import Authority, Certificate, Crl, Purpose, Verdict, judge, parse_certificate
+from protocol.certificates import (
+    CRL_CLOCK_SKEW,
+    Authority,
+    Certificate,
+    Crl,
+    Purpose,
+    Verdict,
+    judge,
+    parse_certificate,
+)
 from protocol.errors import Busy, Refusal
 
 PDF_MAX_BYTES: Final = 16 * 1024 * 1024
@@ -50,14 +59,16 @@ class Trusted:
     network: str
     authorities: dict[str, Sequence[Authority]]
     crls: Sequence[Crl]
+    grace: timedelta = timedelta()
+    """how long a CRL counts after it was due, by the network's policy"""
 
 
-def verify(found: Examined, trusted: Trusted | None) -> list[Check]:
+def verify(found: Examined, trusted: Trusted | None, *, now: datetime) -> list[Check]:
     """Return every check, in the order of the module docstring."""
     certificate = _certificate(found)
     return [
         _signature(found),
-        *_certificate_checks(found, certificate, trusted),
+        *_certificate_checks(found, certificate, trusted, now),
         _data(found, certificate),
         _printed(found),
     ]
@@ -84,7 +95,7 @@ def _signature(found: Examined) -> Check:
 
 
 def _certificate_checks(
-    found: Examined, certificate: Certificate | Refusal | None, trusted: Trusted | None
+    found: Examined, certificate: Certificate | Refusal | None, trusted: Trusted | None, now: datetime
 ) -> list[Check]:
     whose = ("certificate", "证书属于成员城市", "a document certificate of a member city")
     then = ("at_signing", "签署时证书有效", "the certificate was good when it was signed")
@@ -97,23 +108,39 @@ def _certificate_checks(
     try:
         verdict = judge(
             certificate, trusted.authorities.get(certificate.member, ()), trusted.crls,
-            network=trusted.network, use=Purpose.DOCUMENT, grace=timedelta(),
+            network=trusted.network, use=Purpose.DOCUMENT, grace=trusted.grace,
         )  # fmt: skip
     except Refusal as refusal:
         return [Check(*whose, Outcome.FAILED, refusal.detail), Check(*then, Outcome.FAILED, refusal.detail)]
-    return [Check(*whose, Outcome.PASSED, certificate.member), _at_signing(then, verdict, found.signed_at)]
+    return [Check(*whose, Outcome.PASSED, certificate.member), _at_signing(then, verdict, found.signed_at, now)]
 
 
-def _at_signing(name: tuple[str, str, str], verdict: Verdict, signed_at: datetime | None) -> Check:
+def _at_signing(name: tuple[str, str, str], verdict: Verdict, signed_at: datetime | None, now: datetime) -> Check:
+    """Judge at the time of signing, which is the signer's own word.
+
+    A CRL from after it proves; until there is one, a paper that could be signed just now counts as good.
+    """
     if signed_at is None or signed_at.tzinfo is None:
         return Check(*name, Outcome.FAILED, "the signature does not say when it was made")
+    if signed_at > now + CRL_CLOCK_SKEW:
+        return Check(*name, Outcome.FAILED, "it says that it was signed in the future")
     try:
-        verdict.at_log_time(signed_at)
+        _judge_then_or_now(verdict, signed_at, now)
     except Busy as unknown:
         return Check(*name, Outcome.UNCHECKED, unknown.detail)
     except Refusal as refusal:
         return Check(*name, Outcome.FAILED, refusal.detail)
     return Check(*name, Outcome.PASSED, signed_at.isoformat())
+
+
+def _judge_then_or_now(verdict: Verdict, signed_at: datetime, now: datetime) -> None:
+    try:
+        verdict.at_log_time(signed_at)
+    except Busy as unknown:
+        try:
+            verdict.at(now)
+        except Refusal:
+            raise unknown from None
 
 
 def _data(found: Examined, certificate: Certificate | Refusal | None) -> Check:

@@ -13,7 +13,7 @@ from node.documents import commands
 from node.terminal import REFUSED, UNAVAILABLE, Terminal
 from protocol.errors import InvalidBody, NotFound, PrintingOff
 from tests.node.documents.papers import CASE, PAPERS
-from tests.node.documents.rooms import NETWORK, TRUSTED, Room
+from tests.node.documents.rooms import NETWORK, NOW, TRUSTED, Room
 
 
 class Desk:
@@ -30,6 +30,7 @@ class Desk:
 
         members = {name: SimpleNamespace(authorities=found) for name, found in TRUSTED.authorities.items()}
         trust = SimpleNamespace(manifest=SimpleNamespace(network=NETWORK, members=members), crls=TRUSTED.crls)
+        trust.manifest.policy = SimpleNamespace(crl_grace_days=7)
         return SimpleNamespace(
             documents=self.room.room,
             node=SimpleNamespace(database=self.room.database),
@@ -45,6 +46,7 @@ class Desk:
             run=lambda work: asyncio.run(work(self.running())),
             node=lambda: SimpleNamespace(database=self.room.database),
             actor=lambda: "local:clerk",
+            now=lambda: NOW,
         )
         app = typer.Typer()
         commands.mount(app, terminal, opening)

@@ -20,6 +20,7 @@ from tests.node.documents.papers import paper_of
 from tests.node.documents.rooms import CA, LEAF, NETWORK, NOW, TRUSTED, signer
 
 DAY = timedelta(days=1)
+LATER = NOW + timedelta(days=3650)
 
 
 def printed(press: Press, by: Signer | None = None, at: Any = NOW, **changes: Any) -> bytes:
@@ -27,8 +28,8 @@ def printed(press: Press, by: Signer | None = None, at: Any = NOW, **changes: An
     return press.print(json.dumps(paper, ensure_ascii=False).encode(), by or signer(), at)
 
 
-def outcomes(press: Press, pdf: bytes, trusted: Trusted | None = TRUSTED) -> dict[str, Outcome]:
-    return {one.name: one.outcome for one in verify(press.examine(pdf), trusted)}
+def outcomes(press: Press, pdf: bytes, trusted: Trusted | None = TRUSTED, now: Any = LATER) -> dict[str, Outcome]:
+    return {one.name: one.outcome for one in verify(press.examine(pdf), trusted, now=now)}
 
 
 def failed(checks: dict[str, Outcome]) -> list[str]:
@@ -92,6 +93,7 @@ def test_what_cannot_be_checked_is_named_and_not_passed(press: Press) -> None:
     assert outcomes(press, pdf, None)["certificate"] is Outcome.UNCHECKED
     old = outcomes(press, pdf, crl(at=NOW - DAY))
     assert old["at_signing"] is Outcome.UNCHECKED
+    assert outcomes(press, pdf, replace(TRUSTED, crls=[]), NOW + DAY)["at_signing"] is Outcome.UNCHECKED
     assert outcomes(press, printed(press, form="f" * 64))["printed"] is Outcome.UNCHECKED
 
 
@@ -109,12 +111,20 @@ def test_attached_data_that_are_not_what_is_printed_are_found(press: Press) -> N
     assert failed(outcomes(press, signed)) == ["printed"]
 
 
+def test_a_fresh_paper_is_good_by_the_list_of_yesterday_and_one_from_the_future_is_not(press: Press) -> None:
+    yesterday = crl(at=NOW - timedelta(minutes=1))
+    assert failed(outcomes(press, printed(press), yesterday, NOW)) == []
+    assert set(outcomes(press, printed(press), yesterday, NOW).values()) == {Outcome.PASSED}
+    ahead = printed(press, at=NOW + timedelta(minutes=10))
+    assert failed(outcomes(press, ahead, yesterday, NOW)) == ["at_signing"]
+
+
 def test_an_unsigned_paper_fails(press: Press) -> None:
     pdf = press.print(paper_of("decision"), None, NOW)
     assert set(failed(outcomes(press, pdf))) == {"signature", "certificate", "at_signing"}
 
 
 def test_every_check_has_words_in_both_languages(press: Press) -> None:
-    checks: list[Check] = verify(press.examine(printed(press)), None)
+    checks: list[Check] = verify(press.examine(printed(press)), None, now=NOW)
     assert [one.name for one in checks] == ["signature", "certificate", "at_signing", "data", "printed"]
     assert all(one.zh and one.en for one in checks)
