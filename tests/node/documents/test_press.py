@@ -226,6 +226,7 @@ def examined(press: Press, pdf: bytes) -> Examined | None:
         return None
 
 
+@pytest.mark.threat("T14")
 @settings(max_examples=100)
 @given(data=st.data())
 def test_a_changed_pdf_is_unreadable_or_not_intact_and_the_worker_lives(
@@ -243,6 +244,7 @@ def test_a_changed_pdf_is_unreadable_or_not_intact_and_the_worker_lives(
     assert not (found.is_intact and found.covers_all) or start <= place < end
 
 
+@pytest.mark.threat("T14")
 @settings(max_examples=100)
 @given(st.binary(max_size=2000))
 def test_what_is_no_pdf_is_unreadable(press: Press, data: bytes) -> None:

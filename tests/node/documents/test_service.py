@@ -197,9 +197,9 @@ def test_what_a_paper_may_not_say_is_refused_with_field_and_rule(
 
 
 def test_no_refusal_repeats_what_it_refuses() -> None:
-    secret = "450400195708151014\u200b"
+    number = "450400195708151014\u200b"
     with pytest.raises(InvalidBody) as caught:
-        read_value("decision", PAPERS["decision"] | {"decided_by": secret, "result": secret, "case_number": secret})
+        read_value("decision", PAPERS["decision"] | {"decided_by": number, "result": number, "case_number": number})
     assert "450400195708151014" not in str(caught.value) + str(caught.value.facts)
 
 
