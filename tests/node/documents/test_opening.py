@@ -1,5 +1,7 @@
 """Who signs papers: a document certificate that every reader will accept today, or nobody."""
 
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -48,3 +50,10 @@ def test_what_no_reader_would_accept_signs_nothing(made: object, days: int, refu
 def test_where_the_citys_seal_service_signs_nobody_does_here() -> None:
     assert signing(False, lambda: None, lambda: TRUST, lambda: NOW)() is None
     assert signing(True, lambda: KEY, lambda: TRUST, lambda: NOW)() is not None
+
+
+def test_a_node_does_not_carry_what_only_the_worker_needs() -> None:
+    """The budget of memory of a serving node is its own (`serve_rss_mib`)."""
+    program = "import sys, node.__main__; print([one for one in ('typst', 'pyhanko', 'segno') if one in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
