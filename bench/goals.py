@@ -188,6 +188,13 @@ AMOUNTS: Final = (
     ),
     Figure("amounts_sheets_per_second", "information sheets of 30 yearly lines read and checked, one core", "sheets/s"),
 )
+DOCUMENTS: Final = (
+    Figure("document_p50_ms", "a paper from its data to the signed PDF/A, warm worker", "ms", 400, at_most=True),
+    Figure("document_p99_ms", "the same", "ms"),
+    Figure("document_worker_rss_mib", "resident memory of the worker, at most", "MiB", 300, at_most=True),
+    Figure("document_cold_ms", "the first paper, with the start of the worker", "ms"),
+    Figure("document_kib", "a signed paper, on average", "KiB"),
+)
 FOOTPRINT: Final = (
     Figure(
         "serve_ready_seconds",
@@ -216,6 +223,7 @@ FAMILIES: Final[dict[str, tuple[Figure, ...]]] = {
     "growth": GROWTH,
     "cases": CASES,
     "amounts": AMOUNTS,
+    "documents": DOCUMENTS,
     "footprint": FOOTPRINT,
 }
 """By benchmark, in the order in which pages list them."""

@@ -41,6 +41,7 @@ from node.app import (
 )
 from node.audit import commands as audit_commands
 from node.cases import commands as cases_commands
+from node.documents import commands as documents_commands
 from node.foresight import affected
 from node.membership import commands as membership_commands
 from node.membership.keyring import Keys, KeysUnusable, read_keys, read_log_key
@@ -230,6 +231,7 @@ def command_line(terminal: Terminal) -> typer.Typer:
     records_commands.mount(app, terminal, opening)
     cases_commands.mount(app, terminal, opening, procedure_events())
     outbox_commands.mount(app, terminal, opening)
+    documents_commands.mount(app, terminal, opening)
     audit_commands.mount(app, terminal, opening)
     operations_commands.mount(app, terminal, opening)
     operations_commands.mount_certs_status(certs_commands, terminal, opening)

@@ -40,6 +40,8 @@ from node.cases.opening import OpenedCases, open_cases
 from node.cases.receiving import message_handlers as case_handlers
 from node.cases.room import Room
 from node.cases.service import Person, may_read
+from node.documents.opening import open_documents, signing
+from node.documents.service import City, Documents
 from node.exchange import peer as exchange_peer
 from node.exchange.limits import PeerLimits
 from node.exchange.pipeline import Pipeline
@@ -162,6 +164,7 @@ class Running:
     pipeline: Pipeline
     receiving: Receiving
     sending: Sending
+    documents: Documents
     now: Callable[[], datetime]
     context: Any = None
 
@@ -207,6 +210,7 @@ class Running:
         """Close connections, finish what waits, end the writer."""
         await self.clients.close()
         await asyncio.to_thread(self.receiving.close)
+        await asyncio.to_thread(self.documents.press.close)
         self.writer.stop()
         self.node.database.engine.dispose()
 
@@ -245,8 +249,9 @@ async def start(node: Node, *, now: Callable[[], datetime] = utc_now) -> Running
     sending = Sending(node.attachments, Transfers(clients), receiving)
     cases = _cases(node, keyring, keeper, asking, sending, writer)
     pipeline = _pipeline(node, keyring, keeper, writer, learning, cases.room, now)
+    documents = _documents(node, keyring, keeper, now)
     running = Running(
-        node, keyring, keeper, writer, clients, catch_up, asking, cases, pipeline, receiving, sending, now
+        node, keyring, keeper, writer, clients, catch_up, asking, cases, pipeline, receiving, sending, documents, now
     )
     keeper.changed.append(running.rebuild_context)
     running.rebuild_context()
@@ -274,6 +279,17 @@ def _cases(
         uniform=SystemRandom().random,
         random=os.urandom,
     )
+
+
+def _documents(node: Node, keyring: KeyRing, keeper: TrustKeeper, now: Callable[[], datetime]) -> Documents:
+    """Return the room of printed papers; its worker process starts with the first of them."""
+    settings = node.settings
+    papers, city, console, dirs = settings.documents, settings.member, settings.console, settings.dirs
+    issuer = City(city.code, city.name_zh, city.name_en)
+    address = papers.verify_url or console.public_url or f"http://{console.listen}"
+    has_room = disk_room(dirs.data, settings.limits.disk_reserve_mib * MIB)
+    signer = signing(papers.sign, lambda: keyring.current.document_pair, lambda: keeper.current, now)
+    return open_documents(dirs.data, node.vault, issuer, address, papers.font_dirs, signer, has_room, now, os.urandom)
 
 
 def _pipeline(

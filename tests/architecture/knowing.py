@@ -76,6 +76,7 @@ ROOMS = {
     "exchange": 2,
     "outbox": 3,
     "attachments": 3,
+    "documents": 3,
     "membership": 3,
     "accounts": 3,
     "records": 4,
