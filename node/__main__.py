@@ -29,6 +29,7 @@ from config.load import Loaded, Row, explain, load
 from config.settings import Settings
 from node.app import MIB, SOFTWARE, Node, Running, new_id, open_engine_of, open_node, shared_documents, start, utc_now
 from node.audit import commands as audit_commands
+from node.batches import commands as batches_commands
 from node.cases import commands as cases_commands
 from node.membership import commands as membership_commands
 from node.membership.keyring import Keys, KeysUnusable, read_keys, read_log_key
@@ -214,7 +215,8 @@ def command_line(terminal: Terminal) -> typer.Typer:
     _mount_serve(app, terminal, opening)
     simulation_commands.mount(app, terminal, opening)
     records_commands.mount(app, terminal, opening)
-    cases_commands.mount(app, terminal, opening, procedure_events())
+    case = cases_commands.mount(app, terminal, opening, procedure_events())
+    batches_commands.mount(case, terminal, opening)
     outbox_commands.mount(app, terminal, opening)
     audit_commands.mount(app, terminal, opening)
     operations_commands.mount(app, terminal, opening)

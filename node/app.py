@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, Final
@@ -32,14 +32,16 @@ from node.attachments.sending import Sending
 from node.attachments.service import Attachments
 from node.audit import peer as audit_peer
 from node.audit.service import Entry, Log
+from node.batches import api as batches_api
+from node.batches.room import Batches
 from node.cases import api as cases_api
 from node.cases import peer as cases_peer
 from node.cases.api import CasesDoor
 from node.cases.documents import documents_of
 from node.cases.opening import OpenedCases, open_cases
 from node.cases.receiving import message_handlers as case_handlers
-from node.cases.room import Room
-from node.cases.service import Person, may_read
+from node.cases.room import Room, item_in_force
+from node.cases.service import Person, check_case, may_read, open_case
 from node.exchange import peer as exchange_peer
 from node.exchange.limits import PeerLimits
 from node.exchange.pipeline import Pipeline
@@ -158,6 +160,7 @@ class Running:
     catch_up: CatchUp
     asking: Asking
     cases: OpenedCases
+    batches: Batches
     pipeline: Pipeline
     receiving: Receiving
     sending: Sending
@@ -243,9 +246,12 @@ async def start(node: Node, *, now: Callable[[], datetime] = utc_now) -> Running
     receiving = Receiving(node.attachments, node.database, writer.submit)
     sending = Sending(node.attachments, Transfers(clients), receiving)
     cases = _cases(node, keyring, keeper, asking, sending, writer)
-    pipeline = _pipeline(node, keyring, keeper, writer, learning, cases.room, now)
+    room = cases.room
+    pipeline = _pipeline(node, keyring, keeper, writer, learning, room, now)
+    finds, checks, opens = partial(item_in_force, room), partial(check_case, room), partial(open_case, room)
+    batches = Batches(node.vault, writer, finds, checks, opens, now)
     running = Running(
-        node, keyring, keeper, writer, clients, catch_up, asking, cases, pipeline, receiving, sending, now
+        node, keyring, keeper, writer, clients, catch_up, asking, cases, batches, pipeline, receiving, sending, now
     )
     keeper.changed.append(running.rebuild_context)
     running.rebuild_context()
@@ -373,6 +379,7 @@ def console_app(running: Running) -> FastAPI:
 
     acting = acting_by_token(token_of(settings.dirs.data), person)
     app.include_router(cases_api.router(CasesDoor(running.cases.room, running.node.database, running.writer, acting)))
+    app.include_router(batches_api.router(batches_api.BatchesDoor(running.batches, acting)))
     app.openapi_url = "/api/openapi.json"
     app.setup()
     return app

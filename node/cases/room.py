@@ -90,6 +90,16 @@ def rules_of(catalogue: Catalogue, pack: Pack, item: str) -> Rules:
     return Rules(found, procedure, pack)
 
 
+def item_in_force(room: Room, session: Session, item: str) -> Item:
+    """Return an item as it is opened today.
+
+    Raises:
+        UnknownItem: the catalogue has no such item.
+    """
+    documents = room.documents
+    return rules_of(documents.catalogue_in_force(session), documents.procedures_in_force(session), item).item
+
+
 def local_time(moment: datetime) -> datetime:
     """Return an instant as it is written here: Asia/Shanghai."""
     return moment.astimezone(CHINA)

@@ -25,7 +25,7 @@ import resource
 import subprocess  # nosec B404
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
@@ -316,6 +316,8 @@ def _say(**value: object) -> None:
 def _say_rows(file: str | io.BytesIO, scans: list[_Scan], limits: Limits) -> None:
     from python_calamine import load_workbook
 
+    if isinstance(file, io.BytesIO):
+        file.seek(0)
     workbook = load_workbook(file)
     for index, name in enumerate(workbook.sheet_names):
         sheet = workbook.get_sheet_by_index(index)
@@ -337,7 +339,7 @@ def _say_row(number: int, cells: list[object]) -> None:
     sys.stdout.write(line + "\n")
 
 
-def _row(number: int, row: list[object], scan: _Scan, length: int) -> list[object]:
+def _row(number: int, row: Sequence[object], scan: _Scan, length: int) -> list[object]:
     cells = [_cell(value, (number, at) in scan.formulas, length) for at, value in enumerate(row, start=1)]
     for left, right in scan.merged_in(number) if scan.merges else ():
         cells[left - 1 : right] = [{"bad": "merged"}] * len(cells[left - 1 : right])
