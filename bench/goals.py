@@ -179,6 +179,20 @@ CASES: Final = (
     ),
     Figure("cases_list_{sqlite,postgresql}_ms", "slowest page of any list of a million cases", "ms", 50, at_most=True),
 )
+BATCH: Final = (
+    Figure(
+        "batch_10000_seconds_{sqlite,postgresql}",
+        "10,000 applications of one workbook, validated, opened and in the outbox",
+        "s",
+        90,
+        at_most=True,
+    ),
+    Figure("batch_10000_again_seconds_{sqlite,postgresql}", "the same file once more", "s"),
+    Figure(
+        "batch_10000_mended_seconds_{sqlite,postgresql}", "another file that says the same in every row but one", "s"
+    ),
+    Figure("batch_10000_{sqlite,postgresql}_mib", "by how much the process grows meanwhile", "MiB"),
+)
 FOOTPRINT: Final = (
     Figure(
         "serve_ready_seconds",
@@ -206,6 +220,7 @@ FAMILIES: Final[dict[str, tuple[Figure, ...]]] = {
     "log": LOG,
     "growth": GROWTH,
     "cases": CASES,
+    "batch": BATCH,
     "footprint": FOOTPRINT,
 }
 """By benchmark, in the order in which pages list them."""

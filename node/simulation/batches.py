@@ -16,8 +16,10 @@ from node.simulation.people import SyntheticPerson, people
 
 SEEN: Final = "sm3:" + "0" * 64
 """stands for a material whose original was seen"""
-IN_CITY: Final = "450400"
-OUT_CITIES: Final = ("442000", "520300")
+HOME: Final = "450400"
+"""where the people live and hand in"""
+IN_CITY: Final = "442000"
+OUT_CITIES: Final = ("520300", "653100")
 
 
 def flat_row(layout: Layout, to: str, application: Mapping[str, Any]) -> dict[Path, str]:
@@ -81,7 +83,7 @@ def workbook_of(layout: Layout, rows: Sequence[Mapping[Path, Any]], *, name: str
 
 def applicants(count: int, *, seed: int = 1) -> Iterator[SyntheticPerson]:
     """Yield invented people at home in the accepting city."""
-    for place, person in enumerate(people(IN_CITY, seed, count)):
+    for place, person in enumerate(people(HOME, seed, count)):
         if place < count:
             yield person
 
@@ -91,7 +93,7 @@ def transfer_of(person: SyntheticPerson, place: int) -> dict[str, Any]:
     out = OUT_CITIES if place % 7 == 0 else OUT_CITIES[:1]
     return {
         **_common(person, ("ID_CARD", "TRANSFER_FORM"), place),
-        "transfer_in_org": {"division": IN_CITY, "name": "梧州市社会保险事业管理中心"},
+        "transfer_in_org": {"division": IN_CITY, "name": "中山市社会保险基金管理局"},
         "transfer_out_orgs": [{"division": code, "name": f"{code} 社会保险经办机构"} for code in out],
         "transfer_kind": "GENERAL",
         "in_insured_since": "202401",
@@ -128,7 +130,7 @@ def _common(person: SyntheticPerson, materials: Sequence[str], place: int) -> di
         "verification": {
             "method": "counter_card_read",
             "verified_at": "2026-11-24T10:00:00+08:00",
-            "operator": f"clerk-{IN_CITY}",
+            "operator": f"clerk-{HOME}",
         },
         "material": [
             {"material_code": code, "name": code, "form": "original_seen", "digest": SEEN} for code in materials

@@ -50,7 +50,8 @@ def a_file(rows: list[Row], layout: Layout = LAYOUT) -> bytes:
 
 def make_tables(engine: Engine) -> None:
     """Make the tables of this room where the migrations do not know them yet."""
-    tables = [one.__table__ for one in (Batch, BatchFile, BatchRow, BatchOpening)]  # type: ignore[attr-defined]
+    mine = {one.__tablename__ for one in (Batch, BatchFile, BatchRow, BatchOpening)}
+    tables = [table for table in SQLModel.metadata.sorted_tables if table.name in mine]
     SQLModel.metadata.create_all(engine, tables=tables)
 
 
