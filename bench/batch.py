@@ -75,10 +75,8 @@ def _city(database: str, opening: Opening, tell: Tell) -> Iterator[DemoCity | No
         yield next(one for one in cities if one.code == OURS)
 
 
-async def _measure(
-    opening: Opening, city: DemoCity, database: str, options: Options, figures: Figures, tell: Tell
-) -> None:
-    running = await start(opening.at(city.home).node())
+async def _measure(node: Node, database: str, options: Options, figures: Figures, tell: Tell) -> None:
+    running = await start(node)
     try:
         await running.adopt_own()
         layout = _layout(running)

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -75,16 +76,13 @@ def jobs_of(running: Running) -> list[Job]:
     async def scan_attachments() -> None:
         await asyncio.to_thread(attachments_jobs.scan_again, node.attachments, node.database)
 
-    async def run_batches() -> None:
-        await run_waiting(running.batches)
-
     return [
         Job("checkpoint", timedelta(seconds=node.settings.log.checkpoint_seconds), checkpoint),
         Job("crl.poll", timedelta(seconds=30), running.catch_up.poll),
         Job("manifest.poll", timedelta(minutes=10), running.catch_up.poll_manifests),
         Job("documents.poll", timedelta(minutes=1), running.catch_up.poll_documents),
         Job("cases.times", timedelta(minutes=1), cases.count_times),
-        Job("batches.run", timedelta(seconds=5), run_batches),
+        Job("batches.run", timedelta(seconds=5), partial(run_waiting, running.batches)),
         Job("requests.forget", timedelta(hours=1), cases.forget_requests),
         Job("bodies.forget", timedelta(minutes=1), forget_bodies),
         Job("crl.renew", timedelta(hours=1), renew_crl),

@@ -32,8 +32,14 @@ class BatchesDoor:
 def router(door: BatchesDoor) -> APIRouter:
     """Return the routes."""
     routes = APIRouter(prefix="/api/v1/batches", tags=["batches"])
+    _handing_in(routes, door)
+    _reading(routes, door)
+    return routes
+
+
+def _handing_in(routes: APIRouter, door: BatchesDoor) -> None:
     acting = Annotated[Any, Depends(door.acting)]
-    batches, database = door.batches, door.batches.writer.database
+    batches = door.batches
 
     @routes.post("", status_code=202, summary="Hand in a workbook with applications for one item")
     async def hand_in(
@@ -44,8 +50,13 @@ def router(door: BatchesDoor) -> APIRouter:
     ) -> dict[str, Any]:
         handed = HandedIn(item, await service.collect(request.stream()), dry_run)
         number = await batches.writer.submit(lambda tx: service.hand_in(batches, tx, handed, person, keep=True))
-        with database.reading() as session:
+        with batches.writer.database.reading() as session:
             return service.progress(session, number)
+
+
+def _reading(routes: APIRouter, door: BatchesDoor) -> None:
+    acting = Annotated[Any, Depends(door.acting)]
+    database = door.batches.writer.database
 
     @routes.get("", summary="The newest batches")
     def newest(person: acting) -> dict[str, Any]:
@@ -73,5 +84,3 @@ def router(door: BatchesDoor) -> APIRouter:
     def workbook(person: acting, number: Number) -> Response:
         with database.reading() as session:
             return Response(service.report_workbook(session, number), media_type=XLSX)
-
-    return routes

@@ -6,13 +6,14 @@ The workbook has the header of the template, and its cells are text, as a clerk 
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from itertools import islice
 from typing import Any, Final
 
 import xlsxwriter
 
 from node.batches.columns import MATERIAL, TO, Column, Layout, Path
-from node.batches.reading import APPLICATIONS
-from node.simulation.people import SyntheticPerson, people
+from node.batches.reading import APPLICATIONS, ROWS_MAX
+from node.simulation.people import SyntheticPerson, people, story_people
 
 SEEN: Final = "sm3:" + "0" * 64
 """stands for a material whose original was seen"""
@@ -82,10 +83,9 @@ def workbook_of(layout: Layout, rows: Sequence[Mapping[Path, Any]], *, name: str
 
 
 def applicants(count: int, *, seed: int = 1) -> Iterator[SyntheticPerson]:
-    """Yield invented people at home in the accepting city."""
-    for place, person in enumerate(people(HOME, seed, count)):
-        if place < count:
-            yield person
+    """Yield invented people at home in the accepting city, without those of the stories."""
+    known = {one.id_number for one in story_people()}
+    return islice((one for one in people(HOME, seed, count) if one.id_number not in known), count)
 
 
 def transfer_of(person: SyntheticPerson, place: int) -> dict[str, Any]:
@@ -143,6 +143,11 @@ BY_ITEM: Final = {"PEN-TRANSFER": transfer_of, "PEN-LUMPSUM": lumpsum_of}
 
 def batch_of(layout: Layout, count: int, *, to: str, seed: int = 1) -> bytes:
     """Return a workbook with applications of so many invented people for one of the items that are known here."""
-    make = BY_ITEM[layout.item.code]
-    rows = [flat_row(layout, to, make(person, place)) for place, person in enumerate(applicants(count, seed=seed))]
+    rows = [flat_row(layout, to, one) for one in applications(layout.item.code, count, seed=seed)]
     return workbook_of(layout, rows)
+
+
+def applications(item: str, count: int, *, seed: int = 1) -> Iterator[dict[str, Any]]:
+    """Yield applications of invented people; no two of them say the same, whatever the seed."""
+    for place, person in enumerate(applicants(count, seed=seed), start=seed * ROWS_MAX):
+        yield BY_ITEM[item](person, place)

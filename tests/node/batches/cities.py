@@ -15,7 +15,7 @@ from node.batches.room import Batches, HandedIn
 from node.batches.tables import Batch, BatchFile, BatchOpening, BatchRow
 from node.cases.room import item_in_force
 from node.cases.service import check_case, open_case
-from node.simulation.batches import applicants, flat_row, lumpsum_of, workbook_of
+from node.simulation.batches import applications, flat_row, workbook_of
 from protocol.catalogue import parse_catalogue
 from tests.node.cases.two_cities import CLERK, RESPONSIBLE, CaseCity
 
@@ -33,10 +33,7 @@ def path(name: str) -> Path:
 
 def good_rows(count: int, *, seed: int = 1) -> list[Row]:
     """Return rows that can be opened."""
-    return [
-        dict(flat_row(LAYOUT, RESPONSIBLE, lumpsum_of(person, place)))
-        for place, person in enumerate(applicants(count, seed=seed))
-    ]
+    return [dict(flat_row(LAYOUT, RESPONSIBLE, one)) for one in applications(ITEM, count, seed=seed)]
 
 
 def changed(row: Row, **changes: Any) -> Row:
