@@ -102,7 +102,8 @@ def _line(terminal: Terminal, page: dict[str, Any]) -> str:
         f"共 {page['rows']} 行：受理 {opened}，先前已受理 {earlier}，有误 {faulty}",
         f"{page['rows']} rows: {opened} opened, {earlier} opened before, {faulty} faulty",
     )
-    return f"{page['id']}  {page['item']}  {terminal.text(*STATES[page['state']])}  {told}"
+    state, when = terminal.text(*STATES[page["state"]]), page["changed_at"][:16]
+    return f"{page['id']}  {page['item']}  {state}  {when}  {told}"
 
 
 def _mount_status(case: typer.Typer, terminal: Terminal, opening: Opening) -> None:

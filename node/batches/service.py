@@ -81,16 +81,16 @@ async def run(batches: Batches, handed: HandedIn, person: Person, tell: Tell = l
 
 
 async def run_next(batches: Batches) -> bool:
-    """Run the oldest batch whose bytes are here and which is not done; False when there is none."""
+    """Run the oldest batch whose bytes are here and which is not done; False when there is none, or none can now."""
     with batches.writer.database.reading() as session:
         row = store.next_with_file(session)
         stored = store.file_of(session, row.id) if row is not None else None
     if row is None or stored is None:
         return False
     person = Person(row.actor, row.officer, row.office, row.role)
-    handed = HandedIn(row.item, batches.vault.decrypt(stored, _context(row.id)), row.dry_run)
     try:
-        await run(batches, handed, person)
+        content = batches.vault.decrypt(stored, _context(row.id))
+        await run(batches, HandedIn(row.item, content, row.dry_run), person)
     except NotNow:
         logger.warning("batch.waits")
         return False

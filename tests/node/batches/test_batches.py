@@ -234,3 +234,22 @@ def test_a_row_to_the_own_city_and_an_unknown_item_are_refused(cities: Cities) -
             service.report(session, "0" * 32)
 
     asyncio.run(whole())
+
+
+def test_no_table_of_batches_and_no_report_repeats_what_stands_in_a_cell(cities: Cities) -> None:
+    ours, _ = cities
+    canaries = ("CANARY-NAME", "CANARY-BANK", "450400195708151014")
+    rows, batches = good_rows(2), batches_of(ours)
+    rows[0] = changed(rows[0], person__name=canaries[0], account__bank_name=canaries[1], months_total="x")
+    rows[1] = changed(rows[1], person__id_no=canaries[2], person__name=canaries[0])
+
+    async def whole() -> None:
+        async with running(ours):
+            page = await run(batches, a_file(rows))
+        assert (page["opened"], page["faulty"]) == (1, 1)
+        asked = ("SELECT * FROM batch", "SELECT * FROM batch_row", "SELECT * FROM batch_opening")
+        held = str([ours.rows(query) for query in asked])
+        told = str(reported(batches, page["id"]))
+        assert [one for one in canaries if one in held or one in told] == []
+
+    asyncio.run(whole())

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -146,6 +147,21 @@ def test_numbers_dates_and_choices_of_a_spreadsheet_program_are_understood() -> 
     assert application["verification"]["method"] == "counter_card_read"
     assert application["account"]["is_social_card_account"] is False
     assert judged(a_file([row])) == []
+
+
+def test_a_date_cell_is_a_date_and_a_time_is_not() -> None:
+    rows = [{**one, path("retire_age_reached_on"): None} for one in good_rows(2)]
+    buffer = io.BytesIO()
+    workbook = xlsxwriter.Workbook(buffer, {"in_memory": True})
+    sheet, day = workbook.add_worksheet("申请"), workbook.add_format({"num_format": "yyyy-mm-dd"})
+    place = header().index("retire_age_reached_on")
+    for number, line in enumerate([header(), *(cells_of(one) for one in rows)]):
+        sheet.write_row(number, 0, line)
+    sheet.write_datetime(1, place, datetime(2024, 3, 15), day)
+    sheet.write_datetime(2, place, datetime(2024, 3, 15, 12, 30), day)
+    workbook.close()
+    (only,) = judged(buffer.getvalue())
+    assert (only.cell, only.rule) == (cell_of("retire_age_reached_on", 3), "cell_type")
 
 
 def raw_file(lines: list[list[Any]], **sheets: list[list[Any]]) -> bytes:
