@@ -6,7 +6,6 @@
     batch_10000_seconds_*         from the bytes of the file to the last case in the outbox, as `tongban case batch`
     batch_10000_again_seconds_*   the same file once more: every row is found to have its case
     batch_10000_mended_seconds_*  another file, in which all rows but one say the same
-    batch_10000_{sqlite,postgresql}_mib     by how much the process grows meanwhile
 
 The node is this process: keys, trust, writer and log as `tongban serve` has them. Nothing is delivered meanwhile. Every
 round has other invented people. The item is PEN-TRANSFER, or PEN-LUMPSUM where the procedures in force lack the former;
@@ -19,7 +18,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-import psutil
 import uvloop
 from sqlalchemy import text
 
@@ -82,14 +80,12 @@ async def _measure(node: Node, database: str, options: Options, figures: Figures
         layout = _layout(running)
         figures.tables[f"batch_{database}_item"] = layout.item.code
         rows = min(options.size, ROWS)
-        first, again, mended, grown = [], [], [], []
+        first, again, mended = [], [], []
         for place in range(min(options.rounds, ROUNDS_MAX)):
             tell(f"{database}: {rows} rows of {layout.item.code}, round {place + 1}")
             seed = options.seed + place
             content = batch_of(layout, rows, to=IN_CITY, seed=seed)
-            before = psutil.Process().memory_info().rss
             first.append(await _run(running, layout, content, rows))
-            grown.append((psutil.Process().memory_info().rss - before) / 2**20)
             again.append(await _run(running, layout, content, rows))
             mended.append(await _run(running, layout, batch_of(layout, rows - 1, to=IN_CITY, seed=seed), rows - 1))
         _check(running, rows * len(first))
@@ -98,7 +94,6 @@ async def _measure(node: Node, database: str, options: Options, figures: Figures
     figures.add(f"batch_10000_seconds_{database}", first)
     figures.add(f"batch_10000_again_seconds_{database}", again)
     figures.add(f"batch_10000_mended_seconds_{database}", mended)
-    figures.add(f"batch_10000_{database}_mib", grown)
 
 
 def _layout(running: Running) -> Layout:

@@ -191,7 +191,6 @@ BATCH: Final = (
     Figure(
         "batch_10000_mended_seconds_{sqlite,postgresql}", "another file that says the same in every row but one", "s"
     ),
-    Figure("batch_10000_{sqlite,postgresql}_mib", "by how much the process grows meanwhile", "MiB"),
 )
 FOOTPRINT: Final = (
     Figure(
