@@ -167,9 +167,7 @@ def describe(session: Session, digests: Sequence[str], *, by: str, case: str = "
     Raises:
         AttachmentMissing: some are not complete here; all of them are listed.
     """
-    if not digests:
-        return []  # most cases name none, and each opening asks twice
-    found = store.in_state(session, digests, by, COMPLETE)
+    found = store.in_state(session, digests, by, COMPLETE) if digests else {}
     return _all_of(session, digests, found, by=by, case=case)
 
 
