@@ -195,6 +195,19 @@ DOCUMENTS: Final = (
     Figure("document_cold_ms", "the first paper, with the start of the worker", "ms"),
     Figure("document_kib", "a signed paper, on average", "KiB"),
 )
+BATCH: Final = (
+    Figure(
+        "batch_10000_seconds_{sqlite,postgresql}",
+        "10,000 applications of one workbook, validated, opened and in the outbox",
+        "s",
+        90,
+        at_most=True,
+    ),
+    Figure("batch_10000_again_seconds_{sqlite,postgresql}", "the same file once more", "s"),
+    Figure(
+        "batch_10000_mended_seconds_{sqlite,postgresql}", "another file that says the same in every row but one", "s"
+    ),
+)
 FOOTPRINT: Final = (
     Figure(
         "serve_ready_seconds",
@@ -224,6 +237,7 @@ FAMILIES: Final[dict[str, tuple[Figure, ...]]] = {
     "cases": CASES,
     "amounts": AMOUNTS,
     "documents": DOCUMENTS,
+    "batch": BATCH,
     "footprint": FOOTPRINT,
 }
 """By benchmark, in the order in which pages list them."""

@@ -40,6 +40,7 @@ from node.app import (
     utc_now,
 )
 from node.audit import commands as audit_commands
+from node.batches import commands as batches_commands
 from node.cases import commands as cases_commands
 from node.documents import commands as documents_commands
 from node.foresight import affected
@@ -229,7 +230,8 @@ def command_line(terminal: Terminal) -> typer.Typer:
     _mount_serve(app, terminal, opening)
     simulation_commands.mount(app, terminal, opening)
     records_commands.mount(app, terminal, opening)
-    cases_commands.mount(app, terminal, opening, procedure_events())
+    case = cases_commands.mount(app, terminal, opening, procedure_events())
+    batches_commands.mount(case, terminal, opening)
     outbox_commands.mount(app, terminal, opening)
     documents_commands.mount(app, terminal, opening)
     audit_commands.mount(app, terminal, opening)

@@ -12,13 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, Final
 
 import structlog
-from fastapi import FastAPI
 from starlette.routing import Route
 from uuid_utils import uuid7
 
@@ -32,14 +31,12 @@ from node.attachments.sending import Sending
 from node.attachments.service import Attachments
 from node.audit import peer as audit_peer
 from node.audit.service import Entry, Log
-from node.cases import api as cases_api
+from node.batches.room import Batches
 from node.cases import peer as cases_peer
-from node.cases.api import CasesDoor
-from node.cases.estimates import api as estimates_api
 from node.cases.opening import OpenedCases, open_cases
 from node.cases.receiving import message_handlers as case_handlers
-from node.cases.room import Room
-from node.cases.service import Person, may_read
+from node.cases.room import Room, item_in_force
+from node.cases.service import check_case, may_read, open_case
 from node.documents.opening import open_documents, signing
 from node.documents.service import City, Documents
 from node.exchange import peer as exchange_peer
@@ -61,7 +58,6 @@ from node.storage.unit_of_work import Database, Transaction
 from node.storage.writer import Writer
 from node.transport.callers import Callers
 from node.transport.client import PeerClients
-from node.transport.local import acting_by_token, token_of
 from node.transport.messages_route import MESSAGES, Asgi, PeerApp, messages_route
 from node.transport.problems import bare_app
 from node.transport.server import Patience
@@ -161,6 +157,7 @@ class Running:
     catch_up: CatchUp
     asking: Asking
     cases: OpenedCases
+    batches: Batches
     pipeline: Pipeline
     receiving: Receiving
     sending: Sending
@@ -248,11 +245,13 @@ async def start(node: Node, *, now: Callable[[], datetime] = utc_now) -> Running
     receiving = Receiving(node.attachments, node.database, writer.submit)
     sending = Sending(node.attachments, Transfers(clients), receiving)
     cases = _cases(node, keyring, keeper, asking, sending, writer)
-    pipeline = _pipeline(node, keyring, keeper, writer, learning, cases.room, now)
     documents = _documents(node, keyring, keeper, now)
+    pipeline = _pipeline(node, keyring, keeper, writer, learning, cases.room, now)
+    batches = _batches(node, writer, cases.room, now)
     running = Running(
-        node, keyring, keeper, writer, clients, catch_up, asking, cases, pipeline, receiving, sending, documents, now
-    )
+        node, keyring, keeper, writer, clients, catch_up, asking, cases, batches, pipeline, receiving, sending,
+        documents, now,
+    )  # fmt: skip
     keeper.changed.append(running.rebuild_context)
     running.rebuild_context()
     return running
@@ -279,6 +278,12 @@ def _cases(
         uniform=SystemRandom().random,
         random=os.urandom,
     )
+
+
+def _batches(node: Node, writer: Writer, room: Room, now: Callable[[], datetime]) -> Batches:
+    """Return what opens the cases of a workbook."""
+    finds, checks, opens = partial(item_in_force, room), partial(check_case, room), partial(open_case, room)
+    return Batches(node.vault, writer, finds, checks, opens, now)
 
 
 def _documents(node: Node, keyring: KeyRing, keeper: TrustKeeper, now: Callable[[], datetime]) -> Documents:
@@ -358,35 +363,6 @@ def peer_app(running: Running, patience: Patience) -> PeerApp:
     attached = attachments_peer.AttachmentsDoor(running.receiving, database, callers, may_read)
     app.include_router(attachments_peer.router(attached))
     return PeerApp(endpoint, app)
-
-
-def console_app(running: Running) -> FastAPI:
-    """Return the application of the console port: the discovery document, and readiness."""
-    app = bare_app()
-    settings = running.node.settings
-
-    @app.get("/.well-known/tongban")
-    def discovery() -> dict[str, Any]:
-        return {
-            "versions": [VERSION],
-            "network": settings.member.network,
-            "member": settings.member.code,
-            "peer": settings.peer.public_url,
-        }
-
-    @app.get("/health")
-    def health() -> dict[str, Any]:
-        return {"ready": True, "member": settings.member.code, "software": SOFTWARE}
-
-    def person(account: str, role: str) -> Person:
-        return Person(f"api:{account}", running.node.vault.pseudonym(account), settings.member.name_zh, role)
-
-    acting = acting_by_token(token_of(settings.dirs.data), person)
-    app.include_router(cases_api.router(CasesDoor(running.cases.room, running.node.database, running.writer, acting)))
-    app.include_router(estimates_api.router(running.cases.room, running.node.database, acting))
-    app.openapi_url = "/api/openapi.json"
-    app.setup()
-    return app
 
 
 def book_start(transaction: Transaction, *, actor: str, now: datetime) -> None:

@@ -22,8 +22,8 @@ FORM_MAX_BYTES: Final = 4 * 1024 * 1024
 STANDING: Final = {"overdue": ("超期", "overdue"), "due_soon": ("临期", "due soon"), "normal": ("正常", "normal")}
 
 
-def mount(app: typer.Typer, terminal: Terminal, opening: Opens, events: dict[str, tuple[str, str]]) -> None:
-    """Add the verbs; `events` are those of the procedures in force, with their names in both languages."""
+def mount(app: typer.Typer, terminal: Terminal, opening: Opens, events: dict[str, tuple[str, str]]) -> typer.Typer:
+    """Add the verbs, and return their group; `events` are those of the procedures in force, named in both languages."""
     case = typer.Typer(
         no_args_is_help=True, help=terminal.text("办件：受理、办理、查询进度", "cases: open, handle, follow")
     )
@@ -36,6 +36,7 @@ def mount(app: typer.Typer, terminal: Terminal, opening: Opens, events: dict[str
     for event, named in events.items():
         _mount_event(case, terminal, opening, event, named)
     app.add_typer(case, name="case")
+    return case
 
 
 def _mount_list(case: typer.Typer, terminal: Terminal, opening: Opens) -> None:

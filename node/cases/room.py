@@ -119,6 +119,16 @@ def beginning(rules: Rules, application: Mapping[str, Any], *, accepting: str, r
     }
 
 
+def item_in_force(room: Room, session: Session, item: str) -> Item:
+    """Return an item as it is opened today.
+
+    Raises:
+        UnknownItem: the catalogue has no such item.
+    """
+    documents = room.documents
+    return rules_of(documents.catalogue_in_force(session), documents.procedures_in_force(session), item).item
+
+
 def local_time(moment: datetime) -> datetime:
     """Return an instant as it is written here: Asia/Shanghai."""
     return moment.astimezone(CHINA)

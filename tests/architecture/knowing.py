@@ -83,6 +83,7 @@ ROOMS = {
     "cases": 4,
     "recognition": 4,
     "library": 4,
+    "batches": 5,
     "inquiries": 5,
     "operations": 6,
     "console": 7,
