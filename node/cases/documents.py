@@ -55,8 +55,8 @@ def documents_of(
     def procedures(session: Session, digest: str) -> Pack | None:
         return _read(_pack, stored(session, digest))
 
-    def amounts(session: Session) -> AmountRules:
-        return _known(_read(_amounts, stored(session, named("amounts"))))
+    def amounts(session: Session, digest: str) -> AmountRules | None:
+        return _read(_amounts, stored(session, digest))
 
     return Documents(
         catalogue_in_force=lambda session: _known(catalogue(session, named("catalogue"))),
@@ -64,7 +64,8 @@ def documents_of(
         catalogue=catalogue,
         procedures=procedures,
         calendars=calendars,
-        amounts_in_force=amounts,
+        amounts=amounts,
+        amounts_in_force=lambda session: _known(amounts(session, named("amounts"))),
     )
 
 

@@ -19,7 +19,7 @@ def a_sheet(**changes: Any) -> dict[str, Any]:
     wanted = _EXAMPLE["expected"]
     sheet = {
         **_SIGNED,
-        "person": {"id_type": "01", "id_no": "520300198902280012", "name": "袁某"},
+        "person": {"id_type": "01", "id_no": "520300198802290025", "name": "袁某", "phone": "08510000000"},
         "first_insured": "201907",
         "account_opened": "201907",
         "cut_off": "202312",
@@ -37,3 +37,23 @@ def a_sheet(**changes: Any) -> dict[str, Any]:
         "issued_on": "2024-03-04",
     }
     return copy.deepcopy({**sheet, **changes})
+
+
+def small_sheet(total_fen: int, number: int = 1) -> dict[str, Any]:
+    """Return a sheet without a fault over one month of December 2023: a fifth of its wages moves, without interest."""
+    wages = total_fen * 5
+    account, pooled = wages * 8 // 100, wages * 12 // 100
+    assert account + pooled == total_fen
+    line = {
+        "year": 2023, "from": "202312", "to": "202312", "months": 1, "monthly_base_fen": wages, "wages_fen": wages,
+        "unit_rate_bp": 1400, "personal_rate_bp": 800, "record_rate_bp": 800, "credited_fen": account,
+        "interest_fen": 0, "close_fen": account, "kind": "NORMAL",
+    }  # fmt: skip
+    totals = {
+        "actual_months": 1, "deemed_months": 0, "personal_before_1998_fen": 0, "account_since_1998_fen": account,
+        "pooled_fen": pooled, "total_fen": total_fen,
+    }  # fmt: skip
+    return a_sheet(
+        sheet_no=f"XX-442000-{number:04}", first_insured="202312", account_opened="202312", cut_off="202312",
+        yearly_lines=[line], totals=totals,
+    )  # fmt: skip
