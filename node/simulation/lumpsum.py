@@ -9,10 +9,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from node.attachments import service as attachments
 from node.cases import service, viewing
+from node.cases.room import local_time
 from node.cases.service import Doing, Opening, Person
 from node.simulation.people import story_people
 from node.simulation.telling import ASKED, ASKING, NotAsExpected, Telling, expect
@@ -149,7 +151,7 @@ class Lumpsum:
     async def handover(self) -> tuple[str, str]:
         """Hand over in the accepting city."""
         await until(lambda: self._page(self.ours)["state"] == "DECIDED")
-        day = self.telling.opening.now().date().isoformat()
+        day = local_time(self.telling.opening.now()).date().isoformat()
         data = {"received_by": "person", "received_on": day}
         await self.act(self.ours, f"clerk-{ASKING}", "clerk", "handover", data)
         await until(lambda: self._page(self.theirs)["state"] == "HANDED_OVER")
@@ -212,7 +214,7 @@ async def until(holds: Callable[[], bool]) -> None:
 def form(now: str, *, signed: str = SEEN) -> dict[str, Any]:
     """Return the form that the clerk fills for him: materials seen in the original; `signed` is the scanned notice."""
     life = story_people()[0]
-    moment = now[:19] + "+08:00"
+    moment = local_time(datetime.fromisoformat(now)).isoformat(timespec="seconds")
     names = {
         "ID_CARD": "居民身份证",
         "TERMINATION_REQUEST": "终止关系书面申请",
@@ -242,11 +244,11 @@ def form(now: str, *, signed: str = SEEN) -> dict[str, Any]:
 
 def answer(telling: Telling) -> dict[str, Any]:
     """Return the answer of the first review."""
-    now = telling.opening.now()
+    now = local_time(telling.opening.now())
     day = now.date().isoformat()
     return {
         "result": "APPROVED",
-        "decided_at": now.isoformat(timespec="seconds")[:19] + "+08:00",
+        "decided_at": now.isoformat(timespec="seconds"),
         "decided_by": f"officer-{ASKED}",
         "relation_terminated_on": day,
         "account_balance_fen": BALANCE_FEN,

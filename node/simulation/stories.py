@@ -20,7 +20,9 @@ from node.records.service import CityAnswer, Enquiry, new_salt
 from node.simulation.lumpsum import tell_lumpsum
 from node.simulation.network import DemoCity
 from node.simulation.people import story_people
+from node.simulation.retirement import tell_retirement
 from node.simulation.telling import ASKED, ASKING, SECONDS, STOPPED, NotAsExpected, Telling, expect
+from node.simulation.transfer import tell_transfer
 from node.transport.client import NoAnswer, PeerClients
 from node.transport.tls import TlsIdentity
 from protocol.certificates import Purpose, parse_certificate
@@ -225,5 +227,11 @@ async def _replay(telling: Telling) -> tuple[str, str]:
     )
 
 
-STORIES: Final = {"lumpsum": tell_lumpsum, "query": tell_query, "refusals": tell_refusals}
+STORIES: Final = {
+    "lumpsum": tell_lumpsum,
+    "transfer": tell_transfer,
+    "retirement": tell_retirement,
+    "query": tell_query,
+    "refusals": tell_refusals,
+}
 """In the order in which they are told."""

@@ -36,11 +36,17 @@ def test_the_demo_ends_by_itself_with_exit_0_and_one_object(tmp_path: Path, monk
             "handover",
             "same-timeline",
         ],
+        "transfer": ["what-if", "accept", "letter", "sheet", "fund", "join"],
+        "retirement": ["accept", "departments", "decide", "handover"],
         "query": ["ask-one-city", "ask-network-one-stopped", "ask-network-all"],
         "refusals": ["policy", "expired-certificate", "forged-body", "forged-signature", "replay"],
     }
-    (number,) = [story["case"] for story in told["stories"] if "case" in story]
-    assert number.startswith("KS450400")
+    numbers = {story["id"]: story["case"] for story in told["stories"] if "case" in story}
+    assert {name: number[:8] for name, number in numbers.items()} == {
+        "lumpsum": "KS450400",
+        "transfer": "KS520300",
+        "retirement": "KS450400",
+    }
     assert all(log["verified"] and log["entries"] > 5 for log in told["logs"])
     assert list(tmp_path.iterdir()) == [], "the run directory is removed"
 
