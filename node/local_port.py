@@ -1,5 +1,6 @@
 """The application of the console port: discovery, readiness, and the JSON interface of every room."""
 
+from collections.abc import Awaitable
 from typing import Any
 
 from node.app import SOFTWARE, Running
@@ -7,6 +8,7 @@ from node.batches import api as batches_api
 from node.cases import api as cases_api
 from node.cases.api import CasesDoor
 from node.cases.estimates import api as estimates_api
+from node.cases.papers import print_paper
 from node.cases.service import Person
 from node.transport.local import acting_by_token, token_of
 from node.transport.problems import bare_app
@@ -35,7 +37,12 @@ def console_app(running: Running) -> Any:
         return Person(f"api:{account}", running.node.vault.pseudonym(account), settings.member.name_zh, role)
 
     acting = acting_by_token(token_of(settings.dirs.data), person)
-    app.include_router(cases_api.router(CasesDoor(running.cases.room, running.node.database, running.writer, acting)))
+    room, database, writer = running.cases.room, running.node.database, running.writer
+
+    def prints(number: str, kind: str, size: str, acting: Person) -> Awaitable[Any]:
+        return print_paper(room, running.documents, database, writer, number, kind, size=size, actor=acting.account)
+
+    app.include_router(cases_api.router(CasesDoor(room, database, writer, acting, prints)))
     app.include_router(estimates_api.router(running.cases.room, running.node.database, acting))
     app.include_router(batches_api.router(batches_api.BatchesDoor(running.batches, acting)))
     app.openapi_url = "/api/openapi.json"

@@ -7,12 +7,12 @@
 Every write takes an `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): the same again gets the same answer.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from node.cases import service, viewing
@@ -56,6 +56,8 @@ class CasesDoor:
     writer: Writer
     acting: Callable[..., Person]
     """a FastAPI dependency: who acts, by token and account"""
+    prints: Callable[[str, str, str, Person], Awaitable[Any]]
+    """(case, kind, size, who) -> the paper, printed and kept"""
 
 
 def router(door: CasesDoor) -> APIRouter:
@@ -63,6 +65,7 @@ def router(door: CasesDoor) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/cases", tags=["cases"])
     _reading(routes, door)
     _looking(routes, door)
+    _printing(routes, door)
     _writing(routes, door)
     return routes
 
@@ -110,6 +113,23 @@ def _looking(routes: APIRouter, door: CasesDoor) -> None:
         return await door.writer.submit(
             lambda tx: service.look_at_application(door.room, tx, number, person, reason=reason)
         )
+
+
+def _printing(routes: APIRouter, door: CasesDoor) -> None:
+    acting = Annotated[Person, Depends(door.acting)]
+
+    @routes.post(
+        "/{number}/papers/{kind}", summary="Print a paper of a case: the signed PDF/A", response_class=Response
+    )
+    async def print_paper(
+        person: acting,
+        number: Number,
+        kind: Annotated[str, Path(pattern=r"^[a-z-]{3,30}$")],
+        size: Annotated[str, Query(pattern="^(normal|large)$")] = "normal",
+    ) -> Response:
+        printed = await door.prints(number, kind, size, person)
+        headers = {"tongban-paper": printed.number, "tongban-code": printed.code}
+        return Response(printed.pdf, media_type="application/pdf", headers=headers)
 
 
 def _writing(routes: APIRouter, door: CasesDoor) -> None:

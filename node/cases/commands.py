@@ -10,7 +10,7 @@ from typing import Any, Final
 import typer
 from rich.table import Table
 
-from node.cases import service, viewing
+from node.cases import papers, service, viewing
 from node.cases.estimates import commands as estimates_commands
 from node.cases.service import Doing, Opening, Person
 from node.cases.viewing import Filter
@@ -33,6 +33,7 @@ def mount(app: typer.Typer, terminal: Terminal, opening: Opens, events: dict[str
     _mount_settle(case, terminal, opening)
     estimates_commands.mount(case, terminal, opening)
     _mount_application(case, terminal, opening)
+    _mount_print(case, terminal, opening)
     for event, named in events.items():
         _mount_event(case, terminal, opening, event, named)
     app.add_typer(case, name="case")
@@ -283,6 +284,28 @@ def _mount_application(case: typer.Typer, terminal: Terminal, opening: Opens) ->
         content = opening.run(work)
         shown = json.dumps(content, ensure_ascii=False, indent=2)
         terminal.finish({"application": content}, show=[shown], next_step=f"tongban case show {number}")
+
+
+def _mount_print(case: typer.Typer, terminal: Terminal, opening: Opens) -> None:
+    @case.command("print", help=terminal.text("打印办件的一份文书", "print a paper of a case"))
+    def print_one(
+        number: str = typer.Argument(..., metavar="NO"),
+        kind: str = typer.Option(..., help=" | ".join(papers.KINDS)),
+        out: str = typer.Option(..., help=terminal.text("写入的 PDF 文件", "PDF file to write")),
+        large: bool = typer.Option(False, help=terminal.text("大字版（16 磅）", "large type, 16 pt")),
+    ) -> None:
+        async def work(running: Any) -> Any:
+            room, node, size = running.cases.room, running.node, "large" if large else "normal"
+            return await papers.print_paper(
+                room, running.documents, node.database, running.writer, number, kind, size=size, actor=opening.actor()
+            )
+
+        printed = opening.run(work)
+        Path(out).write_bytes(printed.pdf)
+        told = terminal.text(*(("已打印", "printed") if printed.is_new else ("再次取出", "handed out again")))
+        data = {"number": printed.number, "code": printed.code, "digest": printed.digest, "file": out}
+        following = f"tongban document verify {out}"
+        terminal.finish(data, show=[f"✔ {told} {printed.number} → {out}"], next_step=following)
 
 
 def _doing(opening: Opens, doing: Doing, key: str | None) -> Callable[[Any], Any]:

@@ -181,6 +181,8 @@ class Pack:
     due_soon_working_days: int
     items: Mapping[str, Any]
     handling: Mapping[str, Handling]
+    remedy: str
+    """what a decision says of remedies where the answer itself does not"""
     pools: Mapping[str, str]
     """beginnings of divisions whose fund is not that of their province, and the name of that fund"""
 
@@ -217,6 +219,7 @@ def parse_pack(data: bytes) -> Pack:
             handling=MappingProxyType(
                 {name: _handling(name, one, procedures) for name, one in content["items"].items()}
             ),
+            remedy=str(content.get("remedy", {}).get("zh", "")),
             pools=MappingProxyType({str(one): str(pool) for one, pool in content.get("pools", {}).items()}),
         )
     except PackInvalid:
