@@ -1,0 +1,184 @@
+"""Queries of statistics; nothing here commits."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import date, datetime
+from typing import Any, Final
+
+from sqlalchemy import bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col
+
+from node.statistics.reckoning import (
+    Change,
+    Counted,
+    CountKey,
+    OpenKey,
+    Sums,
+    Told,
+    format_parts,
+    format_running,
+    format_standing,
+    parse_parts,
+    parse_running,
+    parse_standing,
+)
+from node.statistics.tables import CountedCase, CountRow, FoldRow, OpenRow, ToldRow
+from node.storage.encryption import shard_key
+from node.storage.prepared import Prepared
+from node.storage.unit_of_work import Reading
+
+FOLD: Final = "fold"
+ASKED_AT_ONCE: Final = 400
+"""cases in one look-up: SQLite takes at most 32,766 values in a statement"""
+_COUNT_KEYS: Final = tuple(CountKey._fields)
+_OPEN_KEYS: Final = tuple(OpenKey._fields)
+_TELL: Final = Prepared(insert(ToldRow))
+_GROW_COUNT: Final = Prepared(
+    update(CountRow)
+    .where(*(getattr(CountRow, name) == bindparam(f"of_{name}") for name in _COUNT_KEYS))
+    .values({name: getattr(CountRow, name) + bindparam(f"by_{name}") for name in Sums._fields}),
+    *(f"of_{name}" for name in _COUNT_KEYS),
+    *(f"by_{name}" for name in Sums._fields),
+)
+_ADD_COUNT: Final = Prepared(insert(CountRow))
+_GROW_OPEN: Final = Prepared(
+    update(OpenRow)
+    .where(*(getattr(OpenRow, name) == bindparam(f"of_{name}") for name in _OPEN_KEYS))
+    .values(n=col(OpenRow.n) + bindparam("by_n")),
+    *(f"of_{name}" for name in _OPEN_KEYS),
+    "by_n",
+)
+_ADD_OPEN: Final = Prepared(insert(OpenRow))
+_MOVE_CASE: Final = Prepared(
+    update(CountedCase)
+    .where(
+        col(CountedCase.shard_key) == bindparam("of_shard"),
+        col(CountedCase.number) == bindparam("of_number"),
+    )
+    .values(seq=bindparam("to_seq"), standing=bindparam("to_standing")),
+    "to_seq", "to_standing", "of_shard", "of_number",
+)  # fmt: skip
+_ADD_CASE: Final = Prepared(insert(CountedCase))
+
+
+def tell(transaction: Reading, told: Told) -> None:
+    """Write what an event tells, with the group."""
+    row = (shard_key(told.number), told.number, told.seq, told.again, told.item, told.accepting, told.responsible)
+    transaction.add(_TELL, (*row, told.day, format_parts(told.parts), format_running(told)))
+
+
+def times_told(session: Session, number: str, seq: int) -> int:
+    """Return how often that event of a case stands among what waits to be folded."""
+    wanted = select(func.count()).where(
+        col(ToldRow.shard_key) == shard_key(number), col(ToldRow.number) == number, col(ToldRow.seq) == seq
+    )
+    return int(session.execute(wanted).scalar_one())
+
+
+def locked_fold(session: Session) -> FoldRow:
+    """Return the row of the fold, and let nobody else fold before this transaction ends."""
+    wanted = (
+        select(FoldRow).where(col(FoldRow.name) == FOLD).with_for_update().execution_options(populate_existing=True)
+    )
+    row = session.execute(wanted).scalar_one_or_none()
+    if row is not None:
+        return row
+    with suppress(IntegrityError), session.begin_nested():
+        session.execute(insert(FoldRow).values(name=FOLD))
+    return session.execute(wanted).scalar_one()
+
+
+def fold_state(session: Session) -> tuple[datetime | None, str | None]:
+    """Return as of when the sums are, and where a rebuild stands."""
+    row = session.execute(select(FoldRow.as_of, FoldRow.rebuilt_to).where(col(FoldRow.name) == FOLD)).one_or_none()  # type: ignore[call-overload]
+    return (row[0], row[1]) if row is not None else (None, None)
+
+
+def set_fold(session: Session, **values: Any) -> None:
+    """Change the row of the fold, which is locked."""
+    session.execute(
+        update(FoldRow).where(col(FoldRow.name) == FOLD).values(**values).execution_options(synchronize_session=False)
+    )
+
+
+def take_told(session: Session, limit: int) -> list[Told]:
+    """Take what was told, whole cases in the order of their events, and remove it."""
+    key = (col(ToldRow.shard_key), col(ToldRow.number), col(ToldRow.seq), col(ToldRow.again))
+    first = select(*key).order_by(*key).limit(limit)
+    table: Any = ToldRow.__table__  # type: ignore[attr-defined]
+    taken = session.execute(delete(table).where(tuple_(*key).in_(first)).returning(*table.columns))
+    return [_told(row) for row in taken]
+
+
+def _told(row: Any) -> Told:
+    is_open, running = parse_running(row.standing)
+    return Told(
+        row.number,
+        row.seq,
+        row.item,
+        row.accepting,
+        row.responsible,
+        row.day,
+        parse_parts(row.parts),
+        is_open,
+        running,
+        row.again,
+    )
+
+
+def counted_cases(session: Session, numbers: Iterable[str]) -> dict[str, Counted]:
+    """Return how cases are counted; those that are not have no place in it."""
+    wanted, found = sorted({(shard_key(one), one) for one in numbers}), {}
+    for first in range(0, len(wanted), ASKED_AT_ONCE):
+        some = tuple_(col(CountedCase.shard_key), col(CountedCase.number)).in_(wanted[first : first + ASKED_AT_ONCE])
+        rows = session.execute(
+            select(col(CountedCase.number), col(CountedCase.seq), col(CountedCase.standing)).where(some)
+        )
+        found |= {number: Counted(seq, parse_standing(standing)) for number, seq, standing in rows}
+    return found
+
+
+def apply(session: Session, change: Change, known: Mapping[str, Counted]) -> None:
+    """Write what a fold changes; the row of the fold is locked, so nobody else writes here."""
+    for key, sums in sorted(change.counts.items()):
+        if not _GROW_COUNT.one(session, *key, *sums):
+            _ADD_COUNT.one(session, *key, *sums)
+    for place, by in sorted(change.opens.items()):
+        if not _GROW_OPEN.one(session, *place, by):
+            _ADD_OPEN.one(session, *place, by)
+    moved = [(number, to, format_standing(to.standing)) for number, to in sorted(change.cases.items())]
+    _MOVE_CASE.many(session, [(to.seq, text, shard_key(of), of) for of, to, text in moved if of in known])
+    _ADD_CASE.many(session, [(shard_key(of), of, to.seq, text) for of, to, text in moved if of not in known])
+
+
+def delete_empty(session: Session) -> None:
+    """Forget due days on which no case stands any more."""
+    session.execute(delete(OpenRow).where(col(OpenRow.n) == 0))
+
+
+def clear(session: Session) -> None:
+    """Forget all sums; what was told and waits stays."""
+    for table in (CountRow, OpenRow, CountedCase):
+        session.execute(delete(table))
+
+
+def counts(session: Session, span: str, first: date, last: date, matching: Mapping[str, str]) -> list[Any]:
+    """Return sums over spans of one kind, by all but the day: key without span and day, then `Sums`."""
+    keys = [getattr(CountRow, name) for name in _COUNT_KEYS[2:]]
+    query = select(*keys, *(func.sum(getattr(CountRow, name)) for name in Sums._fields)).where(
+        col(CountRow.span) == span, col(CountRow.day) >= first, col(CountRow.day) <= last
+    )
+    return list(session.execute(_matching(query, CountRow, matching).group_by(*keys)))
+
+
+def opens(session: Session, matching: Mapping[str, str]) -> Sequence[Any]:
+    """Return how many cases stand by due day: the columns of `OpenKey`, then how many."""
+    keys = [getattr(OpenRow, name) for name in _OPEN_KEYS]
+    return list(session.execute(_matching(select(*keys, col(OpenRow.n)), OpenRow, matching)))
+
+
+def _matching(query: Any, table: Any, matching: Mapping[str, str]) -> Any:
+    for name, value in matching.items():
+        query = query.where(getattr(table, name) == value)
+    return query
