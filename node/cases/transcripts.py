@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 
 from node.cases import store
-from node.cases.room import Room, Rules, person_of
+from node.cases.room import Room, Rules, Step, person_of
 from node.cases.tables import CaseEventRow, CaseRow
 from node.cases.timing import times_of
 from node.storage.unit_of_work import Transaction
@@ -91,6 +91,7 @@ def begin_transcript(
         },
     )
     _add_event(room, transaction, number, said, "open", at)
+    room.tell(transaction, Step(number, 0, claims.iss, responsible, rules, "open", said.at, {}, None, state))
     return Place(seq=0, head=at.head)
 
 
@@ -103,15 +104,16 @@ def append(
         InvalidTransition: it may not follow; nothing was changed.
     """
     claims = said.message.claims
-    state = follow(
-        rules.procedure, parse_state(json.loads(row.facts)), act_of(row, said, event), reviewers=rules.reviewers
-    )
+    before = parse_state(json.loads(row.facts))
+    state = follow(rules.procedure, before, act_of(row, said, event), reviewers=rules.reviewers)
     at = position(row.seq, row.head).after(said.digest)
     if is_stored:
         values = {"seq": at.seq, "head": at.raw, "waiting_seq": None, "waiting_head": None}
         store.change_event(transaction.session, row.number, said.jti, **values)
     else:
         _add_event(room, transaction, row.number, said, event.event, at)
+    sides = (row.accepting, row.responsible)
+    room.tell(transaction, Step(row.number, at.seq, *sides, rules, event.event, said.at, event.data, before, state))
     advance(room, transaction, row, rules, state, at)
     logger.debug("case.event", peer=claims.iss, size=at.seq)
     return at
@@ -134,6 +136,8 @@ def count_time(room: Room, transaction: Transaction, number: str) -> bool:
     fresh = {name: columns[name] for name in ("due_on", "statutory_due_on", "due_provisional", "due_key")}
     if fresh == {name: getattr(row, name) for name in fresh}:
         return False
+    sides = (row.accepting, row.responsible)
+    room.tell(transaction, Step(number, row.seq, *sides, rules, None, room.now(), {}, state, state))
     store.change_case(transaction.session, number, **fresh)
     transaction.session.expire(row)
     return True

@@ -14,17 +14,27 @@ from typing import Any, Final
 from sqlmodel import Session
 
 from node.statistics import store
-from node.statistics.reckoning import NOTHING, OpenKey, Part, Running, Sums, Told, plus, reason_of, reckon, spans_of
+from node.statistics.reckoning import (
+    NO_DUE,
+    NOTHING,
+    OpenKey,
+    Part,
+    Running,
+    Sums,
+    Told,
+    plus,
+    reason_of,
+    reckon,
+    spans_of,
+)
 from node.storage.unit_of_work import Reading, Transaction
 
-__all__ = ["Asked", "Part", "Running", "Tell", "Told", "answer", "fold", "reason_of", "rebuild_step", "tell"]
+__all__ = ["NO_DUE", "Asked", "Part", "Replay", "Running", "Told", "answer", "fold", "reason_of", "tell", "tell_again"]
 
 BATCH: Final = 2_000
 CASES_AT_ONCE: Final = 200
 STALE_SECONDS: Final = 60
 """older numbers are said to be so"""
-Tell = Callable[[Transaction, Told], None]
-"""What the cases room calls with each event that it applies."""
 Replay = Callable[[Session, str, int], tuple[list[Told], str]]
 """(session, after, limit) -> the events of some cases by number, and where to go on; empty at the end."""
 

@@ -81,12 +81,12 @@ def locked_fold(session: Session) -> FoldRow:
     wanted = (
         select(FoldRow).where(col(FoldRow.name) == FOLD).with_for_update().execution_options(populate_existing=True)
     )
-    row = session.execute(wanted).scalar_one_or_none()
-    if row is not None:
-        return row
-    with suppress(IntegrityError), session.begin_nested():
-        session.execute(insert(FoldRow).values(name=FOLD))
-    return session.execute(wanted).scalar_one()
+    row: FoldRow | None = session.execute(wanted).scalar_one_or_none()
+    while row is None:
+        with suppress(IntegrityError), session.begin_nested():
+            session.execute(insert(FoldRow).values(name=FOLD))
+        row = session.execute(wanted).scalar_one_or_none()
+    return row
 
 
 def fold_state(session: Session) -> tuple[datetime | None, str | None]:
@@ -129,7 +129,8 @@ def _told(row: Any) -> Told:
 
 def counted_cases(session: Session, numbers: Iterable[str]) -> dict[str, Counted]:
     """Return how cases are counted; those that are not have no place in it."""
-    wanted, found = sorted({(shard_key(one), one) for one in numbers}), {}
+    wanted = sorted({(shard_key(one), one) for one in numbers})
+    found: dict[str, Counted] = {}
     for first in range(0, len(wanted), ASKED_AT_ONCE):
         some = tuple_(col(CountedCase.shard_key), col(CountedCase.number)).in_(wanted[first : first + ASKED_AT_ONCE])
         rows = session.execute(

@@ -23,9 +23,10 @@ PARTS = st.one_of(
     st.tuples(st.sampled_from(["instructed", "reconciled", "mismatched"]), FEN).map(lambda t: Part(t[0], total=t[1])),
 )
 DAYS = st.integers(0, 100).map(lambda n: FIRST + timedelta(days=n))
-RUNNING = st.lists(
-    st.builds(Running, st.sampled_from(LEGS), DAYS | st.just(NO_DUE)), max_size=3, unique_by=lambda r: r.leg
+RUNNING = st.dictionaries(st.sampled_from(LEGS), DAYS | st.just(NO_DUE), max_size=3).map(
+    lambda legs: tuple(Running(*one) for one in legs.items())
 )
+NONE: tuple[Running, ...] = ()
 
 
 @st.composite
@@ -39,7 +40,7 @@ def histories(draw: st.DrawFn, most: int = 4) -> list[list[Told]]:
             for again in range(draw(st.sampled_from([1, 1, 2]))):
                 parts = tuple(draw(st.lists(PARTS, max_size=3))) if not again else ()
                 is_open = draw(st.booleans())
-                running = draw(RUNNING) if is_open else ()
+                running = draw(RUNNING) if is_open else NONE
                 told.append(Told(f"KS{place:021}", seq, *of, draw(DAYS), parts, is_open, running, again))
         cases.append(told)
     return cases
@@ -48,13 +49,11 @@ def histories(draw: st.DrawFn, most: int = 4) -> list[list[Told]]:
 def naive_sums(told: list[Told], first: date, last: date) -> dict[tuple[Any, ...], list[int]]:
     """Return sums by item, pair, measure, leg and detail, event by event."""
     found: dict[tuple[Any, ...], list[int]] = {}
-    for one in told:
-        if first <= one.day <= last:
-            for part in one.parts:
-                key = (one.item, one.accepting, one.responsible, part.measure, part.leg, part.detail)
-                sums = found.setdefault(key, [0, 0, 0, 0])
-                for place, value in enumerate((part.n, part.total, part.promised, part.kept)):
-                    sums[place] += value
+    of_days = [(one, part) for one in told if first <= one.day <= last for part in one.parts]
+    for one, part in of_days:
+        key = (one.item, one.accepting, one.responsible, part.measure, part.leg, part.detail)
+        added = (part.n, part.total, part.promised, part.kept)
+        found[key] = [a + b for a, b in zip(found.get(key, [0] * 4), added, strict=True)]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -215,8 +216,7 @@ def test_the_answer_says_days_against_promise_and_how_old_it_is(database: Databa
 
 def test_a_moved_due_day_moves_the_case_and_nothing_else(database: Database) -> None:
     tell(database, A_CASE)
-    moved = Told(*(getattr(A_CASE, name) for name in ("number", "seq", "item", "accepting", "responsible", "day")),
-                 A_CASE.parts, True, (Running("OUT", date(2026, 1, 9)),))  # fmt: skip
+    moved = replace(A_CASE, running=(Running("OUT", date(2026, 1, 9)),))
     database.write(lambda tx: service.tell_again(tx, moved))
     database.write(lambda tx: service.tell_again(tx, A_CASE))
     database.write(lambda tx: service.tell_again(tx, moved))
