@@ -40,6 +40,7 @@ from node.outbox import commands as outbox_commands
 from node.records import commands as records_commands
 from node.serving import ROLES, NotSafe, Ports, Serving, open_ports, serve, supervise
 from node.simulation import commands as simulation_commands
+from node.statistics import commands as statistics_commands
 from node.storage.schema import status
 from node.storage.unit_of_work import is_unavailable
 from node.terminal import OK, REFUSED, UNAVAILABLE, USAGE, Terminal, take_common_options
@@ -215,6 +216,7 @@ def command_line(terminal: Terminal) -> typer.Typer:
     simulation_commands.mount(app, terminal, opening)
     records_commands.mount(app, terminal, opening)
     cases_commands.mount(app, terminal, opening, procedure_events())
+    statistics_commands.mount(app, terminal, opening)
     outbox_commands.mount(app, terminal, opening)
     audit_commands.mount(app, terminal, opening)
     operations_commands.mount(app, terminal, opening)

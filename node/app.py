@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, Final
@@ -34,6 +34,7 @@ from node.audit import peer as audit_peer
 from node.audit.service import Entry, Log
 from node.cases import api as cases_api
 from node.cases import peer as cases_peer
+from node.cases import telling
 from node.cases.api import CasesDoor
 from node.cases.documents import documents_of
 from node.cases.opening import OpenedCases, open_cases
@@ -52,6 +53,10 @@ from node.membership.service import TrustKeeper, keep_trust
 from node.outbox.delivery import Delivery
 from node.records.connectors.builtin import builtin_ahead, builtin_registry
 from node.records.service import Registry, message_handlers
+from node.statistics import api as statistics_api
+from node.statistics.api import StatisticsDoor
+from node.statistics.jobs import StatisticsJobs
+from node.statistics.service import Room as StatisticsRoom
 from node.storage.encryption import Vault, open_vault
 from node.storage.engine import open_engine
 from node.storage.unit_of_work import Database, Transaction
@@ -158,6 +163,7 @@ class Running:
     catch_up: CatchUp
     asking: Asking
     cases: OpenedCases
+    statistics: StatisticsJobs
     pipeline: Pipeline
     receiving: Receiving
     sending: Sending
@@ -244,8 +250,10 @@ async def start(node: Node, *, now: Callable[[], datetime] = utc_now) -> Running
     sending = Sending(node.attachments, Transfers(clients), receiving)
     cases = _cases(node, keyring, keeper, asking, sending, writer)
     pipeline = _pipeline(node, keyring, keeper, writer, learning, cases.room, now)
+    room = cases.room
+    statistics = StatisticsJobs(StatisticsRoom(now, partial(telling.replay, room), partial(telling.days, room)), writer)
     running = Running(
-        node, keyring, keeper, writer, clients, catch_up, asking, cases, pipeline, receiving, sending, now
+        node, keyring, keeper, writer, clients, catch_up, asking, cases, statistics, pipeline, receiving, sending, now
     )
     keeper.changed.append(running.rebuild_context)
     running.rebuild_context()
@@ -373,6 +381,7 @@ def console_app(running: Running) -> FastAPI:
 
     acting = acting_by_token(token_of(settings.dirs.data), person)
     app.include_router(cases_api.router(CasesDoor(running.cases.room, running.node.database, running.writer, acting)))
+    app.include_router(statistics_api.router(StatisticsDoor(running.statistics.room, running.node.database, acting)))
     app.openapi_url = "/api/openapi.json"
     app.setup()
     return app

@@ -44,7 +44,7 @@ class Job:
 
     name: str
     every: timedelta
-    run: Callable[[], Awaitable[None]]
+    run: Callable[[], Awaitable[object]]
 
 
 def jobs_of(running: Running) -> list[Job]:
@@ -80,6 +80,7 @@ def jobs_of(running: Running) -> list[Job]:
         Job("manifest.poll", timedelta(minutes=10), running.catch_up.poll_manifests),
         Job("documents.poll", timedelta(minutes=1), running.catch_up.poll_documents),
         Job("cases.times", timedelta(minutes=1), cases.count_times),
+        Job("statistics.fold", timedelta(seconds=20), running.statistics.fold),
         Job("requests.forget", timedelta(hours=1), cases.forget_requests),
         Job("bodies.forget", timedelta(minutes=1), forget_bodies),
         Job("crl.renew", timedelta(hours=1), renew_crl),

@@ -24,7 +24,7 @@ from node.cases.transcripts import act_of, parse_event, said_of
 from node.statistics import service as statistics
 from node.statistics.service import NO_DUE, Part, Running, Told, reason_of
 from node.storage.unit_of_work import Transaction
-from protocol.deadlines import CalendarMissing, Calendars, Limit, Pause, days_taken
+from protocol.deadlines import CalendarMissing, Calendars, Limit, Pause, days_taken, due
 from protocol.procedures.engine import CaseState, begin, follow
 
 TOTAL: Final = "TOTAL"
@@ -55,6 +55,16 @@ def replay(room: Room, session: Session, after: str, limit: int) -> tuple[list[T
     calendars = room.documents.calendars(session)
     told = [one for row in rows for one in _told_again(room, session, row, calendars)]
     return told, rows[-1].number if len(rows) == limit else ""
+
+
+def days(room: Room, session: Session) -> tuple[date, date]:
+    """Return today, and the last day on which what is due is due soon; without a calendar that is today, too."""
+    today = _day(room.now())
+    soon = Limit(room.documents.procedures_in_force(session).due_soon_working_days, "working_day")
+    try:
+        return today, due(today, soon, room.documents.calendars(session)).on or today
+    except CalendarMissing:
+        return today, today
 
 
 def told_of(step: Step, calendars: Calendars, answer: Any) -> Told:
@@ -128,18 +138,18 @@ def _minutes(state: CaseState, begun: datetime, ended: datetime) -> int:
 
 def _is_kept(step: Step, limit: Limit, taken: int, calendars: Calendars) -> bool:
     """Say whether a leg ended in time: by its due day, which may lie after a limit of calendar days."""
-    due = times_of(step.rules, step.after, calendars).promised
-    return taken <= limit.value if due is None else _moment(str(step.after.clock_ended)) <= due
+    last = times_of(step.rules, step.after, calendars).promised
+    return taken <= limit.value if last is None else _moment(str(step.after.clock_ended)) <= last
 
 
 def _running(step: Step, calendars: Calendars) -> tuple[Running, ...]:
     if step.after.clock_from is None or step.after.clock_ended is not None:
         return ()
     try:
-        due = times_of(step.rules, step.after, calendars).promised
+        last = times_of(step.rules, step.after, calendars).promised
     except CalendarMissing:
-        due = None
-    return (Running(TOTAL, due or NO_DUE),)
+        last = None
+    return (Running(TOTAL, last or NO_DUE),)
 
 
 def _moment(instant: str) -> date:

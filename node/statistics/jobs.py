@@ -1,14 +1,12 @@
 """Scheduled work of statistics: add what was told to the sums, and go on with a rebuild that was cut."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 
 import structlog
 
 from node.statistics import service
-from node.statistics.service import Replay
+from node.statistics.service import Room
 from node.storage.writer import Writer
 
 logger = structlog.get_logger("statistics")
@@ -18,9 +16,8 @@ logger = structlog.get_logger("statistics")
 class StatisticsJobs:
     """The jobs of one process."""
 
+    room: Room
     writer: Writer
-    replay: Replay
-    now: Callable[[], datetime]
 
     async def fold(self) -> int:
         """Fold until nothing waits; return how many rows there were. Other works of the process run in between."""
@@ -30,7 +27,7 @@ class StatisticsJobs:
             await self._go_on()
         folded = 0
         while True:
-            taken = await self.writer.submit(partial(service.fold, now=self.now()))
+            taken = await self.writer.submit(partial(service.fold, now=self.room.now()))
             folded += taken
             if taken < service.BATCH:
                 return folded
@@ -42,5 +39,5 @@ class StatisticsJobs:
 
     async def _go_on(self) -> None:
         logger.info("statistics.rebuilding")
-        while await self.writer.submit(partial(service.rebuild_step, replay=self.replay)):
+        while await self.writer.submit(partial(service.rebuild_step, replay=self.room.replay)):
             pass

@@ -28,15 +28,28 @@ from node.statistics.reckoning import (
     spans_of,
 )
 from node.storage.unit_of_work import Reading, Transaction
+from protocol.errors import InvalidBody
 
 __all__ = ["NO_DUE", "Asked", "Part", "Replay", "Running", "Told", "answer", "fold", "reason_of", "tell", "tell_again"]
 
 BATCH: Final = 2_000
 CASES_AT_ONCE: Final = 200
+CODE_LENGTH: Final = 6
 STALE_SECONDS: Final = 60
 """older numbers are said to be so"""
 Replay = Callable[[Session, str, int], tuple[list[Told], str]]
 """(session, after, limit) -> the events of some cases by number, and where to go on; empty at the end."""
+Days = Callable[[Session], tuple[date, date]]
+"""Today in Asia/Shanghai, and the last due day that is soon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What statistics work with, as values; made by the composition root."""
+
+    now: Callable[[], datetime]
+    replay: Replay
+    days: Days
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +115,38 @@ def _count(session: Session, told: list[Told]) -> None:
     store.apply(session, reckon(known, told), known)
 
 
-def answer(session: Session, asked: Asked, *, now: datetime, today: date, due_soon_until: date) -> dict[str, Any]:
-    """Return the statistics of a range of days, and how old they are.
+def ask(room: Room, session: Session, *, first: date | None, last: date | None, **filters: str | None) -> Asked:
+    """Return what is asked: without days the last twelve months; `filters` are item, pair (`442000-520300`) and leg.
 
-    Args:
-        session: for reading.
-        asked: range and filters; `leg` filters legs and what is open by leg, nothing else.
-        now: the present.
-        today: in Asia/Shanghai; what was due before is overdue.
-        due_soon_until: the last due day that is soon.
+    Raises:
+        InvalidBody: the range ends before it begins, or the pair is none.
     """
+    today, _ = room.days(session)
+    last = last or today
+    first = first or last.replace(day=1, year=last.year - 1)
+    pair = (filters.get("pair") or "").split("-") if filters.get("pair") else None
+    if pair is not None and not (len(pair) == len(("accepting", "responsible")) and all(map(_is_city, pair))):
+        raise _refused("pair", "受理城市-责任城市，例如 442000-520300", "accepting-responsible, as in 442000-520300")
+    if first > last:
+        raise _refused("from", "开始日期晚于结束日期", "the range ends before it begins")
+    return Asked(first, last, filters.get("item"), (pair[0], pair[1]) if pair else None, filters.get("leg"))
+
+
+def _is_city(text: str) -> bool:
+    return len(text) == CODE_LENGTH and text.isascii() and text.isdigit()
+
+
+def _refused(at: str, zh: str, en: str) -> InvalidBody:
+    return InvalidBody("this cannot be asked", fields=[{"at": at, "rule": "range", "zh": zh, "en": en}])
+
+
+def answer(room: Room, session: Session, asked: Asked) -> dict[str, Any]:
+    """Return the statistics of a range of days, and how old they are. Cost: sums of months, and of the days around.
+
+    `leg` filters legs, and what is open by leg; volumes, decisions and funds are those of whole cases.
+    """
+    today, due_soon_until = room.days(session)
+    now = room.now()
     as_of, rebuilt_to = store.fold_state(session)
     age = max(0.0, (now - as_of).total_seconds()) if as_of is not None else None
     sums = _sums(session, asked)

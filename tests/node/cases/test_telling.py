@@ -41,10 +41,9 @@ def telling_cities(cities: Pair) -> Pair:
 
 def statistics(city: CaseCity) -> dict[str, Any]:
     city.database.write(lambda tx: service.fold(tx, now=city.wire.now()))
+    room = service.Room(city.wire.now, partial(telling.replay, city.room), partial(telling.days, city.room))
     with city.database.reading() as session:
-        now = city.wire.now()
-        asked = Asked(*YEARS)
-        told = service.answer(session, asked, now=now, today=now.date(), due_soon_until=now.date())
+        told = service.answer(room, session, Asked(*YEARS))
     return {name: told[name] for name in ("open", "volumes", "decisions", "refusals", "legs", "funds")}
 
 

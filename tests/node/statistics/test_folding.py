@@ -15,6 +15,7 @@ from node.statistics import service, store
 from node.statistics.reckoning import NOTHING, Counted, Part, Running, Sums, Told, plus, reckon, spans_of
 from node.statistics.service import Asked
 from node.storage.unit_of_work import Database
+from protocol.errors import InvalidBody
 from tests.node.statistics.telling import FIRST, histories, naive_open, naive_sums
 
 NOW = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
@@ -177,11 +178,13 @@ def test_a_rebuild_that_is_cut_goes_on_and_what_comes_meanwhile_is_counted_once(
         assert open_of(session) == naive_open([[A_CASE, finished()], [second]])
 
 
+def room_at(moment: datetime) -> service.Room:
+    today, soon = date(2026, 1, 12), date(2026, 1, 13)
+    return service.Room(lambda: moment, replaying([]), lambda _session: (today, soon))
+
+
 def answer(session: Session, later: float = 0, **asked: Any) -> dict[str, Any]:
-    wanted = Asked(*WIDE, **asked)
-    moment = NOW + timedelta(seconds=later)
-    today = date(2026, 1, 12)
-    return service.answer(session, wanted, now=moment, today=today, due_soon_until=date(2026, 1, 13))
+    return service.answer(room_at(NOW + timedelta(seconds=later)), session, Asked(*WIDE, **asked))
 
 
 def test_the_answer_says_days_against_promise_and_how_old_it_is(database: Database) -> None:
@@ -256,3 +259,20 @@ def test_a_reason_that_may_name_a_person_is_no_reason() -> None:
     assert [told(one) for one in ("NO_RELATION", "邓国安未到场", None, "lower", "A" * 41)] == ["NO_RELATION"] + [
         "OTHER"
     ] * 4
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"pair": "442000"}, {"pair": "442000-52030x"}, {"pair": "442000-520300-1"}, {"first": date(2026, 1, 13)},
+     {"first": date(2026, 2, 2), "last": date(2026, 2, 1)}],
+)  # fmt: skip
+def test_a_range_that_is_none_and_a_pair_that_is_none_are_refused(database: Database, asked: dict[str, Any]) -> None:
+    with database.reading() as session, pytest.raises(InvalidBody) as refused:
+        service.ask(room_at(NOW), session, **{"first": None, "last": None, **asked})
+    assert refused.value.facts["fields"][0]["zh"]
+
+
+def test_without_days_the_last_twelve_months_are_asked(database: Database) -> None:
+    with database.reading() as session:
+        asked = service.ask(room_at(NOW), session, first=None, last=None, pair="442000-520300", item="PEN-TRANSFER")
+    assert asked == Asked(date(2025, 1, 1), date(2026, 1, 12), "PEN-TRANSFER", ("442000", "520300"))
