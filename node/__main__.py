@@ -30,6 +30,7 @@ from config.settings import Settings
 from node.app import MIB, SOFTWARE, Node, Running, new_id, open_engine_of, open_node, shared_documents, start, utc_now
 from node.audit import commands as audit_commands
 from node.cases import commands as cases_commands
+from node.funds import commands as funds_commands
 from node.membership import commands as membership_commands
 from node.membership.keyring import Keys, KeysUnusable, read_keys, read_log_key
 from node.membership.managed import CertsFault, certs_commands
@@ -216,6 +217,7 @@ def command_line(terminal: Terminal) -> typer.Typer:
     simulation_commands.mount(app, terminal, opening)
     records_commands.mount(app, terminal, opening)
     cases_commands.mount(app, terminal, opening, procedure_events())
+    funds_commands.mount(app, terminal, opening)
     statistics_commands.mount(app, terminal, opening)
     outbox_commands.mount(app, terminal, opening)
     audit_commands.mount(app, terminal, opening)
