@@ -45,6 +45,8 @@ from node.exchange import peer as exchange_peer
 from node.exchange.limits import PeerLimits
 from node.exchange.pipeline import Pipeline
 from node.exchange.service import Asking, Learning
+from node.funds import api as funds_api
+from node.funds.service import Ledger
 from node.membership import peer as membership_peer
 from node.membership import service as membership
 from node.membership.catching_up import CatchUp
@@ -381,7 +383,10 @@ def console_app(running: Running) -> FastAPI:
 
     acting = acting_by_token(token_of(settings.dirs.data), person)
     app.include_router(cases_api.router(CasesDoor(running.cases.room, running.node.database, running.writer, acting)))
-    app.include_router(statistics_api.router(StatisticsDoor(running.statistics.room, running.node.database, acting)))
+    node, database = running.node, running.node.database
+    app.include_router(statistics_api.router(StatisticsDoor(running.statistics.room, database, acting)))
+    ledger = Ledger(node.vault, running.now)
+    app.include_router(funds_api.router(funds_api.FundsDoor(ledger, database, node.member, acting)))
     app.openapi_url = "/api/openapi.json"
     app.setup()
     return app

@@ -115,12 +115,14 @@ def _mount_match(fund: typer.Typer, terminal: Terminal, opening: Opening) -> Non
 def _mount_statement(fund: typer.Typer, terminal: Terminal, opening: Opening) -> None:
     comparing = terminal.text("对方导出的对账单", "the statement that the other city exported")
 
+    writing = terminal.text("写入文件", "write to a file")
+
     @fund.command("statement", help=terminal.text("与一个城市一个月的对账单", "statement of one city and month"))
     def statement(
         peer: str = typer.Option(..., help=terminal.text("对方城市代码", "code of the other city")),
         month: str = typer.Option(..., metavar="YYYYMM", help=terminal.text("月份", "month")),
         form: str = typer.Option("json", "--format", help="json | csv"),
-        output: Path = typer.Option(None, "-o", "--output", help=terminal.text("写入文件", "write to a file")),
+        output: Path = typer.Option(None, "-o", "--output", help=writing),
         against: Path = typer.Option(None, "--compare", exists=True, dir_okay=False, help=comparing),
     ) -> None:
         if form not in ("json", "csv"):
@@ -171,14 +173,12 @@ def _statement(terminal: Terminal, ours: Statement) -> list[Any]:
     for one in ours.lines:
         kind = terminal.text(*KINDS[one.kind])
         table.add_row(kind, one.payer, one.case, one.order_no, one.bank_ref, one.day, yuan(one.amount_fen))
-    sums = [
-        terminal.text(
-            f"{one.payer} 付出：划转 {one.orders} 笔 {yuan(one.ordered_fen)}，到账 {one.arrivals} 笔 {yuan(one.arrived_fen)}",
-            f"{one.payer} pays: {one.orders} orders {yuan(one.ordered_fen)}, "
-            f"{one.arrivals} arrivals {yuan(one.arrived_fen)}",
-        )
-        for one in ours.totals
-    ]
+    sums = []
+    for of in ours.totals:
+        ordered, came = yuan(of.ordered_fen), yuan(of.arrived_fen)
+        zh = f"{of.payer} 付出：划转 {of.orders} 笔 {ordered}，到账 {of.arrivals} 笔 {came}"
+        en = f"{of.payer} pays: {of.orders} orders {ordered}, {of.arrivals} arrivals {came}"
+        sums.append(terminal.text(zh, en))
     waiting = len(ours.unmatched)
     if waiting:
         sums.append(terminal.text(f"! 未匹配到账 {waiting} 笔，不在摘要内", f"! {waiting} arrivals not matched"))
