@@ -112,7 +112,7 @@ def is_rebuilding(session: Session) -> bool:
 
 def _count(session: Session, told: list[Told]) -> None:
     known = store.counted_cases(session, (one.number for one in told))
-    store.apply(session, reckon(known, told), known)
+    store.apply(session, reckon(known, told))
 
 
 def ask(room: Room, session: Session, *, first: date | None, last: date | None, **filters: str | None) -> Asked:

@@ -5,7 +5,8 @@ from contextlib import suppress
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
@@ -34,32 +35,24 @@ ASKED_AT_ONCE: Final = 400
 _COUNT_KEYS: Final = tuple(CountKey._fields)
 _OPEN_KEYS: Final = tuple(OpenKey._fields)
 _TELL: Final = Prepared(insert(ToldRow))
-_GROW_COUNT: Final = Prepared(
-    update(CountRow)
-    .where(*(getattr(CountRow, name) == bindparam(f"of_{name}") for name in _COUNT_KEYS))
-    .values({name: getattr(CountRow, name) + bindparam(f"by_{name}") for name in Sums._fields}),
-    *(f"of_{name}" for name in _COUNT_KEYS),
-    *(f"by_{name}" for name in Sums._fields),
-)
-_ADD_COUNT: Final = Prepared(insert(CountRow))
-_GROW_OPEN: Final = Prepared(
-    update(OpenRow)
-    .where(*(getattr(OpenRow, name) == bindparam(f"of_{name}") for name in _OPEN_KEYS))
-    .values(n=col(OpenRow.n) + bindparam("by_n")),
-    *(f"of_{name}" for name in _OPEN_KEYS),
-    "by_n",
-)
-_ADD_OPEN: Final = Prepared(insert(OpenRow))
-_MOVE_CASE: Final = Prepared(
-    update(CountedCase)
-    .where(
-        col(CountedCase.shard_key) == bindparam("of_shard"),
-        col(CountedCase.number) == bindparam("of_number"),
-    )
-    .values(seq=bindparam("to_seq"), standing=bindparam("to_standing")),
-    "to_seq", "to_standing", "of_shard", "of_number",
-)  # fmt: skip
-_ADD_CASE: Final = Prepared(insert(CountedCase))
+
+
+def _growing(table: Any, *summed: str, replaced: Sequence[str] = ()) -> Prepared:
+    """Return an insert that adds to the row that has the key already, or replaces columns of it.
+
+    The words are PostgreSQL's, and SQLite's too.
+    """
+    fresh = insert(table)
+    columns = table.__table__.columns
+    sums = {name: columns[name] + fresh.excluded[name] for name in summed}
+    changed = {name: fresh.excluded[name] for name in replaced}
+    keys = list(table.__table__.primary_key.columns)
+    return Prepared(fresh.on_conflict_do_update(index_elements=keys, set_={**sums, **changed}))
+
+
+_ADD_TO_COUNTS: Final = _growing(CountRow, *Sums._fields)
+_ADD_TO_OPEN: Final = _growing(OpenRow, "n")
+_PLACE_CASES: Final = _growing(CountedCase, replaced=("seq", "standing"))
 
 
 def tell(transaction: Reading, told: Told) -> None:
@@ -140,17 +133,12 @@ def counted_cases(session: Session, numbers: Iterable[str]) -> dict[str, Counted
     return found
 
 
-def apply(session: Session, change: Change, known: Mapping[str, Counted]) -> None:
+def apply(session: Session, change: Change) -> None:
     """Write what a fold changes; the row of the fold is locked, so nobody else writes here."""
-    for key, sums in sorted(change.counts.items()):
-        if not _GROW_COUNT.one(session, *key, *sums):
-            _ADD_COUNT.one(session, *key, *sums)
-    for place, by in sorted(change.opens.items()):
-        if not _GROW_OPEN.one(session, *place, by):
-            _ADD_OPEN.one(session, *place, by)
-    moved = [(number, to, format_standing(to.standing)) for number, to in sorted(change.cases.items())]
-    _MOVE_CASE.many(session, [(to.seq, text, shard_key(of), of) for of, to, text in moved if of in known])
-    _ADD_CASE.many(session, [(shard_key(of), of, to.seq, text) for of, to, text in moved if of not in known])
+    _ADD_TO_COUNTS.many(session, [(*key, *sums) for key, sums in sorted(change.counts.items())])
+    _ADD_TO_OPEN.many(session, [(*key, n) for key, n in sorted(change.opens.items())])
+    cases = [(shard_key(number), number, to.seq, format_standing(to.standing)) for number, to in change.cases.items()]
+    _PLACE_CASES.many(session, sorted(cases))
 
 
 def delete_empty(session: Session) -> None:
