@@ -106,7 +106,7 @@ def a_case(place: int, total: int) -> Iterator[Told]:
     """Yield what one case tells in its life; days go up with its place, the last tenth is still open."""
     day = BEGINS + timedelta(days=DAYS * place // total)
     number = format_case_number(OWN, BEGINS + timedelta(days=place // 900_000), place % 900_000 + 1)
-    of = (ITEMS[place * 7 % len(ITEMS)], *_pair(place))
+    of = (ITEMS[place % len(ITEMS)], *_pair(place))
     due = (Running("TOTAL", day + timedelta(days=7)),)
     taken = place * 13 % 9
     yield Told(number, 0, *of, day, (Part("opened"),), True, due)
@@ -126,8 +126,9 @@ def a_case(place: int, total: int) -> Iterator[Told]:
 
 
 def _pair(place: int) -> tuple[str, str]:
-    peer = PEERS[place * 11 % len(PEERS)]
-    return (OWN, peer) if place % 2 else (peer, OWN)
+    """Return a pair so that every item meets every pair in both directions."""
+    round_of, peer = divmod(place // len(ITEMS), len(PEERS))
+    return (OWN, PEERS[peer]) if round_of % 2 else (PEERS[peer], OWN)
 
 
 def _analyse(database: Database) -> None:

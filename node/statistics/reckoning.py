@@ -18,9 +18,11 @@ from typing import Final, NamedTuple
 
 DAY: Final = "day"
 MONTH: Final = "month"
+YEAR: Final = "year"
 NO_DUE: Final = date(9999, 12, 31)
 OTHER: Final = "OTHER"
 MEASURES: Final = ("opened", "closed", "decided", "refused", "finished", "instructed", "reconciled", "mismatched")
+ONE_DAY: Final = timedelta(days=1)
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{1,39}")
 
 
@@ -147,7 +149,7 @@ def reckon(known: Mapping[str, Counted], told: Iterable[Told]) -> Change:
 
 def _add_parts(counts: dict[CountKey, Sums], told: Told) -> None:
     for part in told.parts:
-        for span, day in ((DAY, told.day), (MONTH, told.day.replace(day=1))):
+        for span, day in ((DAY, told.day), (MONTH, told.day.replace(day=1)), (YEAR, told.day.replace(month=1, day=1))):
             of = (told.item, told.accepting, told.responsible, part.measure, part.leg, part.detail)
             key = CountKey(span, day, *of)
             counts[key] = plus(counts.get(key, NOTHING), Sums(part.n, part.total, part.promised, part.kept))
@@ -159,23 +161,27 @@ def plus(one: Sums, other: Sums) -> Sums:
 
 
 def spans_of(first: date, last: date) -> Iterator[tuple[str, date, date]]:
-    """Yield what covers the days from `first` to `last`: whole months, and the days before and after them."""
+    """Yield what covers the days from `first` to `last`: whole years, months around them, days around those."""
+    months = _first_of_month(first), (last + ONE_DAY).replace(day=1)
+    years = _first_of_year(months[0]), months[1].replace(month=1)
     if first > last:
         return
-    whole_from = first if first.day == 1 else _next_month(first)
-    whole_to = (last + timedelta(days=1)).replace(day=1)
-    if whole_from >= whole_to:
+    if months[0] >= months[1]:
         yield DAY, first, last
         return
-    if first < whole_from:
-        yield DAY, first, whole_from - timedelta(days=1)
-    yield MONTH, whole_from, whole_to - timedelta(days=1)
-    if whole_to <= last:
-        yield DAY, whole_to, last
+    inner = years if years[0] < years[1] else (months[1], months[1])
+    edges = (DAY, first, months[0]), (MONTH, months[0], inner[0]), (YEAR, *inner), (MONTH, inner[1], months[1])
+    for span, begin, end in (*edges, (DAY, months[1], last + ONE_DAY)):
+        if begin < end:
+            yield span, begin, end - ONE_DAY
 
 
-def _next_month(day: date) -> date:
-    return (day.replace(day=28) + timedelta(days=4)).replace(day=1)
+def _first_of_year(day: date) -> date:
+    return day if (day.month, day.day) == (1, 1) else date(day.year + 1, 1, 1)
+
+
+def _first_of_month(day: date) -> date:
+    return day if day.day == 1 else (day.replace(day=28) + timedelta(days=4)).replace(day=1)
 
 
 def format_parts(parts: Sequence[Part]) -> str:

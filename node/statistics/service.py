@@ -17,7 +17,6 @@ from node.statistics import store
 from node.statistics.reckoning import (
     NO_DUE,
     NOTHING,
-    OpenKey,
     Part,
     Running,
     Sums,
@@ -141,7 +140,7 @@ def _refused(at: str, zh: str, en: str) -> InvalidBody:
 
 
 def answer(room: Room, session: Session, asked: Asked) -> dict[str, Any]:
-    """Return the statistics of a range of days, and how old they are. Cost: sums of months, and of the days around.
+    """Return the statistics of a range of days, and how old they are. Cost: sums of years, and of the months and days around.
 
     `leg` filters legs, and what is open by leg; volumes, decisions and funds are those of whole cases.
     """
@@ -185,19 +184,11 @@ def _matching(asked: Asked) -> dict[str, str]:
     return {name: value for name, value in wanted.items() if value is not None}
 
 
-def _open(session: Session, asked: Asked, today: date, due_soon_until: date) -> list[dict[str, Any]]:
-    found: dict[tuple[str, ...], dict[str, int]] = {}
-    for row in store.opens(session, {**_matching(asked), "leg": asked.leg or ""}):
-        key, n = OpenKey(*row[:5]), int(row[5])
-        line = found.setdefault(key[1:], {"open": 0, "due_soon": 0, "overdue": 0})
-        line["open"] += n
-        line["overdue"] += n if key.due_on < today else 0
-        line["due_soon"] += n if today <= key.due_on <= due_soon_until else 0
-    return [
-        {"item": key[0], "accepting": key[1], "responsible": key[2], "leg": key[3] or None, **line}
-        for key, line in sorted(found.items())
-        if line["open"]
-    ]
+def _open(session: Session, asked: Asked, today: date, soon: date) -> list[dict[str, Any]]:
+    rows = store.opens(session, today, soon, {**_matching(asked), "leg": asked.leg or ""})
+    names = ("item", "accepting", "responsible", "leg", "open", "due_soon", "overdue")
+    lines = [dict(zip(names, (*row[:3], row[3] or None, *map(int, row[4:])), strict=True)) for row in sorted(rows)]
+    return [line for line in lines if line["open"]]
 
 
 def _rows(

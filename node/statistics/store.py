@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import case, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
@@ -161,10 +161,13 @@ def counts(session: Session, span: str, first: date, last: date, matching: Mappi
     return list(session.execute(_matching(query, CountRow, matching).group_by(*keys)))
 
 
-def opens(session: Session, matching: Mapping[str, str]) -> Sequence[Any]:
-    """Return how many cases stand by due day: the columns of `OpenKey`, then how many."""
-    keys = [getattr(OpenRow, name) for name in _OPEN_KEYS]
-    return list(session.execute(_matching(select(*keys, col(OpenRow.n)), OpenRow, matching)))
+def opens(session: Session, today: date, soon: date, matching: Mapping[str, str]) -> list[Any]:
+    """Return how many cases are open, due soon and overdue: the columns of `OpenKey` without the day, then these."""
+    keys = [getattr(OpenRow, name) for name in _OPEN_KEYS[1:]]
+    due, n = col(OpenRow.due_on), col(OpenRow.n)
+    is_soon = (due >= today) & (due <= soon)
+    sums = [func.sum(n), *(func.sum(case((when, n), else_=0)) for when in (is_soon, due < today))]
+    return list(session.execute(_matching(select(*keys, *sums), OpenRow, matching).group_by(*keys)))
 
 
 def _matching(query: Any, table: Any, matching: Mapping[str, str]) -> Any:

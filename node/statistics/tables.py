@@ -47,7 +47,7 @@ class CountedCase(SQLModel, table=True):
 
 
 class CountRow(SQLModel, table=True):
-    """Sums of one day, or of one month (`day` is its first), by everything that an answer may be filtered by."""
+    """Sums of a day, a month or a year (`day` is its first), by everything that an answer may be filtered by."""
 
     __tablename__ = "statistics_count"
     __shard__ = "not sharded: sums of a whole city, written by one job only"
