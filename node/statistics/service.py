@@ -140,7 +140,7 @@ def _refused(at: str, zh: str, en: str) -> InvalidBody:
 
 
 def answer(room: Room, session: Session, asked: Asked) -> dict[str, Any]:
-    """Return the statistics of a range of days, and how old they are. Cost: sums of years, and of the months and days around.
+    """Return the statistics of a range of days, and how old they are. Cost: sums of years, months and days.
 
     `leg` filters legs, and what is open by leg; volumes, decisions and funds are those of whole cases.
     """
