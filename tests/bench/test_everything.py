@@ -16,6 +16,7 @@ FIGURES = {
     "growth": "growth_sqlite_ratio",
     "peer_client": "outbound_16_ratio",
     "cases": "cases_per_second_sqlite",
+    "statistics": "statistics_answer_sqlite_ms",
     "footprint": "serve_rss_mib",
 }
 
