@@ -27,9 +27,21 @@ from config.data import procedure_events, read_demo_network, read_demo_policy
 from config.faults import SettingsInvalid
 from config.load import Loaded, Row, explain, load
 from config.settings import Settings
-from node.app import MIB, SOFTWARE, Node, Running, new_id, open_engine_of, open_node, shared_documents, start, utc_now
+from node.app import (
+    MIB,
+    SOFTWARE,
+    Node,
+    Running,
+    new_id,
+    open_engine_of,
+    open_node,
+    shared_documents,
+    start,
+    utc_now,
+)
 from node.audit import commands as audit_commands
 from node.cases import commands as cases_commands
+from node.foresight import affected
 from node.funds import commands as funds_commands
 from node.membership import commands as membership_commands
 from node.membership.keyring import Keys, KeysUnusable, read_keys, read_log_key
@@ -212,7 +224,9 @@ def command_line(terminal: Terminal) -> typer.Typer:
             typer.echo(SOFTWARE)
             raise typer.Exit(0)
 
-    membership_commands.mount(app, terminal, opening)
+    membership_commands.mount(
+        app, terminal, opening, affected=lambda node, found, data: affected(node, found, data, shared_documents())
+    )
     _mount_serve(app, terminal, opening)
     simulation_commands.mount(app, terminal, opening)
     records_commands.mount(app, terminal, opening)

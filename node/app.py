@@ -36,7 +36,6 @@ from node.cases import api as cases_api
 from node.cases import peer as cases_peer
 from node.cases import telling
 from node.cases.api import CasesDoor
-from node.cases.documents import documents_of
 from node.cases.opening import OpenedCases, open_cases
 from node.cases.receiving import message_handlers as case_handlers
 from node.cases.room import Room
@@ -45,6 +44,7 @@ from node.exchange import peer as exchange_peer
 from node.exchange.limits import PeerLimits
 from node.exchange.pipeline import Pipeline
 from node.exchange.service import Asking, Learning
+from node.foresight import case_documents
 from node.funds import api as funds_api
 from node.funds.service import Ledger
 from node.membership import peer as membership_peer
@@ -266,8 +266,6 @@ def _cases(
     node: Node, keyring: KeyRing, keeper: TrustKeeper, asking: Asking, sending: Sending, writer: Writer
 ) -> OpenedCases:
     """Return the cases room and what delivers its messages."""
-    documents = shared_documents()
-    builtin = {digest: data for digest, (_, data) in documents.items()}
     return open_cases(
         member=node.member,
         vault=node.vault,
@@ -278,12 +276,7 @@ def _cases(
         delivering=lambda outbox, complete: Delivery(outbox, writer, asking.exchanging, complete),
         deliver=sending.deliver,
         attachments=node.attachments,
-        documents=documents_of(
-            lambda session, digest: membership.stored_document(session, builtin, digest),
-            lambda session: membership.calendars_in_force(session, keeper.current.manifest, builtin),
-            lambda: keeper.current,
-            {name: digest for digest, (name, _) in documents.items()},
-        ),
+        documents=case_documents(lambda: keeper.current.manifest, shared_documents()),
         has_room=disk_room(node.settings.dirs.data, node.settings.limits.disk_reserve_mib * MIB),
         now=asking.now,
         new_id=new_id,

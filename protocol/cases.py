@@ -42,7 +42,7 @@ class Versions(Body):
 
 
 class Follows(Body):
-    """An earlier case that this one takes up: sent to the wrong city, or a leg of a joint application."""
+    """An earlier case that this one takes up: one sent to the wrong city, or the joint application of a leg."""
 
     case: CaseText
     head: Digest
@@ -56,6 +56,8 @@ class CaseOpen(Body):
     application: dict[str, Any]
     attachments: Attachments
     follows: Follows | None = None
+    leg: Annotated[str, Field(pattern=r"^[A-Z_]{2,16}$")] | None = None
+    """which leg of the joint application that it follows; what it asks for is then the leg's, not the item's"""
 
 
 class CaseEvent(Body):

@@ -87,7 +87,10 @@ def parse_catalogue(data: bytes) -> Catalogue:
         if item.code in items:
             raise place.wrong("code", "stands there twice")
         items[item.code] = item
-    return Catalogue(hashlib.sha256(data).hexdigest(), content.text("version"), MappingProxyType(items))
+    for name in shared.blocks.content:
+        _block(name, content, shared, 1)
+    blocks = MappingProxyType({name: fields for name, fields in shared.read.items() if fields})
+    return Catalogue(hashlib.sha256(data).hexdigest(), content.text("version"), MappingProxyType(items), blocks)
 
 
 def attachments_named(content: Any) -> tuple[str, ...]:

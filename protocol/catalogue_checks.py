@@ -107,6 +107,11 @@ def check_materials(materials: Any, item: Item, *, today: date) -> list[FieldFau
     return list(islice(_value(item.material, materials, "", today), FAULTS_MAX))
 
 
+def check_field(rule: Rule, value: Any, *, today: date) -> list[FieldFault]:
+    """Return what is wrong with the value of one field, at most fifty faults; places begin within it."""
+    return list(islice(_value(rule, value, "", today), FAULTS_MAX))
+
+
 def _whole(item: Item, what: str, fields: tuple[Rule, ...]) -> Rule:
     return Rule("", f"{item.name_zh}{what}", "object", True, fields=fields)
 

@@ -138,6 +138,12 @@ class Catalogue:
     digest: str
     version: str
     items: Mapping[str, Item]
+    blocks: Mapping[str, tuple[Rule, ...]]
+
+    def block(self, name: str, label: str) -> Rule | None:
+        """Return a block as a field, or None if there is none of that name."""
+        fields = self.blocks.get(name)
+        return Rule(name, label, "object", True, fields=fields) if fields is not None else None
 
 
 def _whole_first(legs: Sequence[Leg]) -> tuple[Limit, ...]:

@@ -167,7 +167,7 @@ def describe(session: Session, digests: Sequence[str], *, by: str, case: str = "
     Raises:
         AttachmentMissing: some are not complete here; all of them are listed.
     """
-    found = store.in_state(session, digests, by, COMPLETE)
+    found = store.in_state(session, digests, by, COMPLETE) if digests else {}
     return _all_of(session, digests, found, by=by, case=case)
 
 

@@ -62,6 +62,7 @@ def router(door: CasesDoor) -> APIRouter:
     """Return the routes."""
     routes = APIRouter(prefix="/api/v1/cases", tags=["cases"])
     _reading(routes, door)
+    _looking(routes, door)
     _writing(routes, door)
     return routes
 
@@ -99,6 +100,18 @@ def _reading(routes: APIRouter, door: CasesDoor) -> None:
             return {"events": viewing.timeline(door.room, session, row, below=below)}
 
 
+def _looking(routes: APIRouter, door: CasesDoor) -> None:
+    acting = Annotated[Person, Depends(door.acting)]
+
+    @routes.get("/{number}/application", summary="What was applied for, unmasked; the look is logged with its reason")
+    async def application(
+        person: acting, number: Number, reason: Annotated[str, Query(max_length=service.REASON_MAX)]
+    ) -> dict[str, Any]:
+        return await door.writer.submit(
+            lambda tx: service.look_at_application(door.room, tx, number, person, reason=reason)
+        )
+
+
 def _writing(routes: APIRouter, door: CasesDoor) -> None:
     acting = Annotated[Person, Depends(door.acting)]
 
@@ -106,7 +119,7 @@ def _writing(routes: APIRouter, door: CasesDoor) -> None:
     def check(person: acting, body: OpeningBody) -> dict[str, Any]:
         wanted = Opening(body.item, body.to, body.application, follows=body.follows)
         with door.database.reading() as session:
-            rules = service.check_case(door.room, session, wanted)
+            rules, _ = service.check_case(door.room, session, wanted)
         return {"ok": True, "item": rules.item.code}
 
     @routes.post("", status_code=201, summary="Open a case and send it to the responsible city")

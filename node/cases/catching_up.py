@@ -13,6 +13,7 @@ from typing import Any, Final
 import structlog
 
 from node.cases import store
+from node.cases.legs import tell_of_leg
 from node.cases.receiving import take_place
 from node.cases.room import Room
 from node.cases.service import EVENTS_MAX
@@ -99,6 +100,7 @@ class CaseCatchUp:
             return
         append(self.room, transaction, row, said, event, rules_of_case(self.room, transaction, row), is_stored=False)
         place_waiting(self.room, transaction, number)
+        tell_of_leg(self.room, transaction, row)
 
 
 def _seq_of(transaction: Transaction, number: str) -> int | None:

@@ -6,10 +6,11 @@ from typing import Any
 
 from node.cases.room import Rules
 from protocol.cases import AttachmentRef
-from protocol.catalogue import attachments_named
-from protocol.catalogue_checks import check_answer, check_application, check_materials
-from protocol.errors import InvalidBody
-from protocol.procedures.facts import Check, Fault, check_data
+from protocol.catalogue import Rule, attachments_named
+from protocol.catalogue_checks import check_answer, check_application, check_field, check_materials
+from protocol.errors import InvalidBody, UnknownItem
+from protocol.procedures.facts import LINES_MAX, Check, Fault, check_data
+from protocol.procedures.pack import EventField
 
 FAULTS_MAX = 50
 
@@ -37,23 +38,48 @@ def check_event(
     Raises:
         InvalidBody: as `check_opening`.
     """
-    faults = check_data(rules.procedure.fields_of(event), data, _checks(rules, today))
+    fields = rules.procedure.fields_of(event)
+    faults = check_data(fields, data, _checks(rules, today, fields))
     named = attachments_named({"material": data.get("material") or [], "answer": data.get("answer") or {}})
     refuse_faults([*faults, *_attached(named, attachments)])
 
 
-def _checks(rules: Rules, today: date) -> dict[str, Check]:
+def _checks(rules: Rules, today: date, fields: Sequence[EventField]) -> dict[str, Check]:
     def answer(value: Any) -> list[Fault]:
         return [_within("answer", one) for one in check_answer(rules.item, value, today=today)]
 
     def materials(value: Any) -> list[Fault]:
         return [_within("material", one) for one in check_materials(value, rules.item, today=today)]
 
-    return {"answer": answer, "materials": materials}
+    ruled = {one.type: _by_rule(one, rule, today) for one in fields if (rule := _rule_of(rules, one)) is not None}
+    return {"answer": answer, "materials": materials, **ruled}
+
+
+def _rule_of(rules: Rules, field: EventField) -> Rule | None:
+    """Return what the catalogue says of a field of an event: a block, a list of blocks, a field of the answer."""
+    kind, _, name = field.type.partition(":")
+    if not name:
+        return None
+    if kind == "answer":
+        rule = next((one for one in rules.item.answer_when_approved if one.name == name), None)
+    else:
+        rule = rules.catalogue.block(name, field.zh)
+    if rule is None:
+        raise UnknownItem("the catalogue of this case has no such document")
+    if kind == "blocks":
+        return Rule(field.name, field.zh, "list", True, of=rule, least=1, most=LINES_MAX, levels=rule.levels + 1)
+    return rule
+
+
+def _by_rule(field: EventField, rule: Rule, today: date) -> Check:
+    def check(value: Any) -> list[Fault]:
+        return [_within(field.name, one) for one in check_field(rule, value, today=today)]
+
+    return check
 
 
 def _within(place: str, fault: Any) -> Fault:
-    return Fault(f"{place}/{fault.at}", fault.rule, fault.zh, fault.en)
+    return Fault(f"{place}/{fault.at}" if fault.at else place, fault.rule, fault.zh, fault.en)
 
 
 def _attached(named: Sequence[str], attachments: Sequence[AttachmentRef]) -> list[Fault]:

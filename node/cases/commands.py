@@ -30,6 +30,7 @@ def mount(app: typer.Typer, terminal: Terminal, opening: Opens, events: dict[str
     _mount_show(case, terminal, opening)
     _mount_new(case, terminal, opening)
     _mount_settle(case, terminal, opening)
+    _mount_application(case, terminal, opening)
     for event, named in events.items():
         _mount_event(case, terminal, opening, event, named)
     app.add_typer(case, name="case")
@@ -135,6 +136,9 @@ def _page(terminal: Terminal, page: dict[str, Any]) -> list[Any]:
         f"{text('剩余工作日', 'working days left')}: {_left(terminal, page)}"
         + (f"   {text('应于', 'due on')} {page['due_on']}" if page["due_on"] else ""),
     ]
+    lines += [f"  {part}: {stand}" for part, stand in page["parts"].items()]
+    if "elapsed_minutes" in page:
+        lines.append(text(f"已用 {page['elapsed_minutes']} 分钟", f"{page['elapsed_minutes']} minutes used"))
     lines += [_waiting(terminal, one) for one in page["waiting"]]
     offered = " ".join(f"{one['event']}({text(one['zh'], one['en'])})" for one in page["actions"])
     lines.append(f"{text('可执行', 'possible')}: {offered or text('无', 'nothing here')}")
@@ -186,7 +190,7 @@ def _mount_new(case: typer.Typer, terminal: Terminal, opening: Opens) -> None:
             wanted = Opening(item, to, await _attached(running, form, files), follows=follows)
             if dry_run:
                 with running.node.database.reading() as session:
-                    rules = service.check_case(running.cases.room, session, wanted)
+                    rules, _ = service.check_case(running.cases.room, session, wanted)
                 return {"item": rules.item.code, "number": None}
             done = await running.writer.submit(
                 lambda tx: service.open_case(running.cases.room, tx, wanted, person, request=key)
@@ -256,6 +260,26 @@ def _mount_settle(case: typer.Typer, terminal: Terminal, opening: Opens) -> None
         opening.run(work)
         done = terminal.text("✔ 办件继续", "✔ the case goes on")
         terminal.finish({"number": number}, show=[done], next_step=f"tongban case show {number}")
+
+
+def _mount_application(case: typer.Typer, terminal: Terminal, opening: Opens) -> None:
+    told = terminal.text("查看申请全文（记入日志）", "look at the whole application (the look is logged)")
+
+    @case.command("application", help=told)
+    def application(
+        number: str = typer.Argument(..., metavar="NO"),
+        reason: str = typer.Option(..., help=terminal.text("查看理由", "why you look")),
+    ) -> None:
+        async def work(running: Any) -> dict[str, Any]:
+            person = person_of(running, opening, "officer")
+            done: dict[str, Any] = await running.writer.submit(
+                lambda tx: service.look_at_application(running.cases.room, tx, number, person, reason=reason)
+            )
+            return done
+
+        content = opening.run(work)
+        shown = json.dumps(content, ensure_ascii=False, indent=2)
+        terminal.finish({"application": content}, show=[shown], next_step=f"tongban case show {number}")
 
 
 def _doing(opening: Opens, doing: Doing, key: str | None) -> Callable[[Any], Any]:

@@ -14,8 +14,8 @@ from sqlmodel import Session
 from node.cases.room import Documents
 from protocol.catalogue import Catalogue, CatalogueInvalid, parse_catalogue
 from protocol.deadlines import Calendars
-from protocol.envelope import Trust
 from protocol.errors import UnknownItem
+from protocol.manifest import Manifest
 from protocol.procedures.pack import Pack, PackInvalid, parse_pack
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ _pack = lru_cache(maxsize=32)(parse_pack)
 def documents_of(
     stored: Callable[[Session, str], bytes | None],
     calendars: Callable[[Session], Calendars],
-    trust: Callable[[], Trust],
+    manifest: Callable[[], Manifest],
     builtin: Mapping[str, str],
 ) -> Documents:
     """Return the documents of a node.
@@ -35,12 +35,12 @@ def documents_of(
     Args:
         stored: bytes by digest (hex), None for what this node lacks.
         calendars: those that the manifest names.
-        trust: the manifest in force.
+        manifest: the one in force.
         builtin: digests of the documents that came with the software, by name.
     """
 
     def named(name: str) -> str:
-        digest = trust().manifest.documents.get(name) or builtin.get(name)
+        digest = manifest().documents.get(name) or builtin.get(name)
         if digest is None:
             raise UnknownItem(f"the network names no {name}")
         return digest

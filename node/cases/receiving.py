@@ -1,7 +1,10 @@
 """What a peer's messages do to our cases: openings, events and proposals, receipts, refusals (protocol §6)."""
 
+from collections.abc import Callable
+
 from node.cases import store
 from node.cases.checking import check_event, check_opening
+from node.cases.legs import tell_of_leg
 from node.cases.room import Room, local_time, person_of
 from node.cases.tables import CaseEventRow, CaseRow
 from node.cases.transcripts import (
@@ -28,6 +31,9 @@ from protocol.identifiers import InvalidIdentifier, parse_case_number
 from protocol.messages import REPLIES, format_body, parse_body
 from protocol.suites import decode, encode
 
+Held = tuple[Callable[[], CaseRow | None], Callable[[], CaseEventRow | None]]
+"""Row and event of an outcome: asked for when the row is locked, brought when they are needed."""
+
 
 def message_handlers(room: Room) -> dict[str, Handler]:
     """Return the handlers of this room's messages, by type."""
@@ -48,10 +54,10 @@ def message_handlers(room: Room) -> dict[str, Handler]:
 def recipients(room: Room) -> dict[str, Recipient]:
     """Return what becomes of the outcomes of this room's messages."""
 
-    def lock(transaction: Transaction, line: str) -> object:
-        return store.locked_case(transaction.session, line)
+    def lock(transaction: Transaction, line: str, jti: str) -> Held:
+        return store.asked_case(transaction.session, line), store.asked_event(transaction.session, line, jti)
 
-    recipient = Recipient(lock, lambda transaction, settled: receive_outcome(room, transaction, settled))
+    recipient = Recipient(lock, lambda transaction, settled, held: receive_outcome(room, transaction, settled, held))
     return {"case.open": recipient, "case.event": recipient}
 
 
@@ -70,8 +76,9 @@ def receive_open(room: Room, transaction: Transaction, message: Message, opening
     item = why.item if why else ""
     versions = opening.versions
     rules = room.rules(
-        transaction.session, item=item, catalogue=versions.catalogue, procedures=versions.procedures
-    )  # 2
+        transaction.session, item=item, catalogue=versions.catalogue, procedures=versions.procedures,
+        leg=opening.leg or "",
+    )  # fmt: skip  # 2
     check_opening(rules, opening.application, opening.attachments, today=local_time(said.at).date())  # 3
     room.attach(transaction, opening.attachments, number, message.claims.iss)  # 4
     place = begin_transcript(room, transaction, said, opening, rules, side=RESPONSIBLE)  # 5
@@ -138,14 +145,14 @@ def _appended(room: Room, transaction: Transaction, row: CaseRow, said: Said, ev
         return refused(refusal)
     if row.side == ACCEPTING:
         place_waiting(room, transaction, number)
+    tell_of_leg(room, transaction, row)
     return _receipt(number, _place(at.seq, before, at.raw))
 
 
-def receive_outcome(room: Room, transaction: Transaction, settled: Settled) -> None:
+def receive_outcome(room: Room, transaction: Transaction, settled: Settled, held: Held) -> None:
     """Note what the other city said to a message of ours, in the transaction that settles it."""
     number, jti, reply = settled.claimed.line, settled.claimed.first.jti, settled.reply
-    row = store.held_case(transaction.session, number)
-    stored = store.event(transaction.session, number, jti)
+    row, stored = held[0](), held[1]()
     if row is None or stored is None:
         return
     if settled.state == "refused":
@@ -170,6 +177,7 @@ def take_place(room: Room, transaction: Transaction, row: CaseRow, stored: CaseE
     elif place.seq == row.seq + 1 and place.prev == encode(row.head):
         place_own(room, transaction, row, stored, head=head)
         place_waiting(room, transaction, row.number)
+        tell_of_leg(room, transaction, row)
     elif place.seq > row.seq + 1:
         store.change_event(transaction.session, row.number, stored.jti, waiting_seq=place.seq, waiting_head=head)
         room.behind.add((row.number, row.peer))

@@ -12,12 +12,15 @@ from node.storage.encryption import Vault
 from node.storage.unit_of_work import Transaction
 from protocol.cases import AttachmentRef
 from protocol.catalogue import Catalogue, Item
+from protocol.catalogue_legs import leg_item
 from protocol.deadlines import Calendars
 from protocol.envelope import Trust
 from protocol.errors import UnknownItem
 from protocol.procedures.engine import CaseState
 from protocol.procedures.pack import Pack, Procedure
 
+FUND: Final = "fund"
+"""flag of a leg whose money moves: its two cities are paid from different funds"""
 CHINA: Final = timezone(timedelta(hours=8))
 
 
@@ -39,6 +42,9 @@ class Rules:
     item: Item
     procedure: Procedure
     pack: Pack
+    catalogue: Catalogue
+    leg: str = ""
+    """the leg of a joint application that this case is; empty for a case that a person opened"""
 
     @property
     def reviewers(self) -> int:
@@ -94,7 +100,7 @@ class Room:
     behind: set[tuple[str, str]] = field(default_factory=set)
     """(case, peer) whose transcript lacks events here: looked at by `catching_up`"""
 
-    def rules(self, session: Session, *, item: str, catalogue: str, procedures: str) -> Rules:
+    def rules(self, session: Session, *, item: str, catalogue: str, procedures: str, leg: str = "") -> Rules:
         """Return the rules of a case by the digests that it is pinned to.
 
         Raises:
@@ -103,20 +109,41 @@ class Room:
         known, pack = self.documents.catalogue(session, catalogue), self.documents.procedures(session, procedures)
         if known is None or pack is None:
             raise UnknownItem("the catalogue or the procedures of this case are not known here yet")
-        return rules_of(known, pack, item)
+        return rules_of(known, pack, item, leg)
 
 
-def rules_of(catalogue: Catalogue, pack: Pack, item: str) -> Rules:
-    """Return the rules of an item.
+def rules_of(catalogue: Catalogue, pack: Pack, item: str, leg: str = "") -> Rules:
+    """Return the rules of an item, or of one of its legs.
 
     Raises:
-        UnknownItem: the catalogue has no such item, or the pack no such mode.
+        UnknownItem: the catalogue has no such item, or the pack no such mode or leg.
     """
-    found = catalogue.items.get(item)
-    procedure = pack.procedures.get(found.mode) if found is not None else None
+    found, handling = catalogue.items.get(item), pack.handling_of(item)
+    if found is not None and leg:
+        rule = handling.legs.get(leg)
+        found = leg_item(catalogue, found, rule) if rule is not None else None
+        procedure = pack.procedures.get(rule.procedure) if rule is not None else None
+    else:
+        procedure = pack.procedures.get(handling.procedure or (found.mode if found is not None else ""))
     if found is None or procedure is None:
         raise UnknownItem("the catalogue has no such item")
-    return Rules(found, procedure, pack)
+    return Rules(found, procedure, pack, catalogue, leg)
+
+
+def beginning(rules: Rules, application: Mapping[str, Any], *, accepting: str, responsible: str) -> dict[str, Any]:
+    """Return what a state needs to know of an application: its parts, kinds of case, and the limit that counts."""
+    handling = rules.pack.handling_of(rules.item.code)
+    flags = [name for name, conditions in handling.flags.items() if all(one.of(application) for one in conditions)]
+    is_far = rules.pack.pool_of(accepting) != rules.pack.pool_of(responsible)
+    if rules.leg and rules.item.fund_leg and is_far and not (handling.no_fund and handling.no_fund.of(application)):
+        flags.append(FUND)
+    parts = application.get(handling.parts) if handling.parts and not rules.leg else None
+    limits = [name for name, when in handling.limits if when.of(application)]
+    return {
+        "parts": tuple(dict.fromkeys(parts)) if isinstance(parts, list) else (),
+        "flags": tuple(flags),
+        "limit": limits[0] if limits else rules.procedure.limit,
+    }
 
 
 def local_time(moment: datetime) -> datetime:

@@ -16,51 +16,42 @@ from sqlmodel import Session
 from node.attachments import service as attachments
 from node.audit.service import Entry
 from node.cases import store
-from node.cases.checking import check_event, check_opening
+from node.cases.checking import check_event, check_opening, refuse_faults
+from node.cases.legs import LETTERS, letter_faults, open_legs, state_of, tell_of_legs
 from node.cases.room import Room, Rules, local_time, person_of, rules_of
+from node.cases.saying import SALT_BYTES, STATUTORY, Doing, Person, event_of, say_event, say_open
 from node.cases.tables import CaseRow
 from node.cases.transcripts import (
     ACCEPTING,
-    RESPONSIBLE,
-    Said,
-    add_proposal,
-    append,
-    begin_transcript,
     count_time,
+    open_content,
+    result_of,
+    rules_in,
+    rules_of_case,
     said_of,
+    side_of,
 )
-from node.outbox.service import Parcel
 from node.storage.unit_of_work import Transaction
-from protocol.cases import CaseEvent, CaseOpen, Follows, Versions
+from protocol.cases import AttachmentRef, CaseOpen, Follows, Versions
 from protocol.catalogue import attachments_named
-from protocol.claims import Who, Why, sha256
+from protocol.claims import sha256
 from protocol.envelope import active_member
-from protocol.errors import EditConflict, InvalidBody, InvalidTransition, NotFound, StorageFull
+from protocol.errors import EditConflict, InvalidTransition, NotFound, NotPermitted, StorageFull
 from protocol.identifiers import format_case_number
-from protocol.messages import format_body
-from protocol.procedures.engine import Act, Action, actions, follow, parse_state
+from protocol.procedures.engine import Act, Action, actions, follow
+from protocol.procedures.facts import Fault
 from protocol.suites import encode
 
-STATUTORY: Final = "STATUTORY"
+__all__ = ["Doing", "Done", "Opening", "Person"]
+
+JOINT: Final = "JOINT"
+"""Items with parts at other cities or departments: their cases may begin and end in the city that answers for them."""
+SYSTEM: Final = "system"
+REASON_MAX: Final = 200
 REQUESTS_KEPT: Final = timedelta(days=30)
-SALT_BYTES: Final = 16
 BATCH: Final = 200
 EVENTS_MAX: Final = 50
 """events that one answer brings: their bodies may have megabytes"""
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Who acts: account for our log, pseudonym for the wire, office and role."""
-
-    account: str
-    officer: str
-    office: str
-    role: str
-
-    def who(self) -> Who:
-        """Return the claim."""
-        return Who(office=self.office, officer=self.officer, role=self.role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +67,6 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
-class Doing:
-    """What a person does with a case."""
-
-    number: str
-    event: str
-    data: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    seen: str | None = None
-    """head that the person looked at; another one is an edit conflict"""
-
-
-@dataclass(frozen=True, slots=True)
 class Done:
     """What came of it: number of the case, and of the message that tells the other city."""
 
@@ -94,23 +74,21 @@ class Done:
     jti: str
 
 
-def check_case(room: Room, session: Session, opening: Opening) -> Rules:
-    """Check what would be opened, and change nothing.
+def check_case(room: Room, session: Session, opening: Opening) -> tuple[Rules, list[AttachmentRef]]:
+    """Check what would be opened, and change nothing; return its rules and what its attachments are.
 
     Raises:
         InvalidBody, UnknownItem, NotAMember, MemberSuspended, AttachmentMissing: as `open_case`.
     """
-    if opening.to == room.member:
-        raise InvalidBody(
-            "a case goes to another city", fields=[_fault("to", "own", "责任城市应为另一城市", "name another city")]
-        )
     active_member(room.trust().manifest, opening.to)
     rules = rules_of(
         room.documents.catalogue_in_force(session), room.documents.procedures_in_force(session), opening.item
     )
+    if opening.to == room.member and rules.item.mode != JOINT:
+        refuse_faults([Fault("to", "own", "责任城市应为另一城市", "name another city")])
     attached = room.describe(session, attachments_named(opening.application), "")
     check_opening(rules, opening.application, attached, today=local_time(room.now()).date())
-    return rules
+    return rules, attached
 
 
 def open_case(
@@ -122,13 +100,13 @@ def open_case(
         InvalidBody: `fields` names what is wrong, in both languages; nothing was stored.
         UnknownItem, NotAMember, MemberSuspended, AttachmentMissing, NotFound, EditConflict, StorageFull.
     """
-    # 1 done already?   2 room, check   3 number, body   4 sign and enqueue   5 transcript, attachments, request
+    # 1 done already?   2 room, check   3 number, body   4 sign, send, begin the transcript   5 attachments, request
     digest = _digest_of(["open", opening.item, opening.to, opening.follows, opening.application])
     done = _done_before(transaction.session, request, digest, person)  # 1
     if done is not None:
         return done
     _check_room(room)  # 2
-    rules = check_case(room, transaction.session, opening)
+    rules, attached = check_case(room, transaction.session, opening)
     day = local_time(room.now()).date()  # 3
     number = format_case_number(room.member, day, store.next_sequence(transaction.session, day))
     body = CaseOpen(
@@ -137,16 +115,11 @@ def open_case(
             catalogue=room.documents.catalogue_in_force(transaction.session).digest, procedures=rules.pack.digest
         ),
         application=dict(opening.application),
-        attachments=room.describe(transaction.session, attachments_named(opening.application), ""),
+        attachments=attached,
         follows=_followed(transaction.session, opening.follows),
     )
-    why, who = Why(item=opening.item, basis=opening.basis, case=number), person.who()
-    subject = person_of(opening.application)
-    message = room.outbox.enqueue(
-        transaction, Parcel(opening.to, "case.open", number, format_body(body), why, who, subject, begins=True)
-    )  # 4
-    begin_transcript(room, transaction, Said(message), body, rules, side=ACCEPTING)  # 5
-    room.attach(transaction, body.attachments, number, attachments.LOCAL)
+    message = say_open(room, transaction, number, opening.to, body, rules, person, basis=opening.basis)  # 4
+    room.attach(transaction, body.attachments, number, attachments.LOCAL)  # 5
     return _keep(room, transaction, request, digest, person, Done(number, message.claims.jti))
 
 
@@ -154,39 +127,30 @@ def act(room: Room, transaction: Transaction, doing: Doing, person: Person, *, r
     """Do something with a case, and tell the other city.
 
     Raises:
-        NotFound, InvalidTransition, InvalidBody, AttachmentMissing, EditConflict, StorageFull: nothing was changed.
+        NotFound, InvalidTransition, InvalidBody, AttachmentMissing, EditConflict, StorageFull, NotPermitted: nothing
+            was changed.
     """
-    # 1 done already?   2 may it be?   3 body   4 sign and enqueue   5 transcript
+    # 1 done already?   2 may it be?   3 sign, send, append   4 attachments   5 legs
     digest = _digest_of([doing.event, doing.number, doing.data])
     done = _done_before(transaction.session, request, digest, person)  # 1
     if done is not None:
         return done
     _check_room(room)  # 2
+    if person.role == SYSTEM:
+        raise NotPermitted("no person acts as the node itself")
     row = _case(transaction.session, doing.number, locked=True)
-    rules = room.rules(transaction.session, item=row.item, catalogue=row.catalogue, procedures=row.procedures)
+    rules = rules_of_case(room, transaction, row)
     _may(row, doing)
     attached = room.describe(transaction.session, attachments_named(_materials(doing.data)), row.number)
     check_event(rules, doing.event, doing.data, attached, today=local_time(room.now()).date())
-    is_ours = row.side == RESPONSIBLE  # 3
-    body = CaseEvent(
-        salt=encode(room.random(SALT_BYTES)),
-        event=doing.event,
-        data=dict(doing.data),
-        attachments=attached,
-        seq=row.seq + 1 if is_ours else None,
-        prev=encode(row.head) if is_ours else None,
-        seen=None if is_ours else encode(row.head),
-    )
-    _guard(room, transaction.session, row, body, person, rules)
-    why = Why(item=row.item, basis=STATUTORY, case=row.number)
-    message = room.outbox.enqueue(
-        transaction, Parcel(row.peer, "case.event", row.number, format_body(body), why, person.who())
-    )  # 4
-    room.attach(transaction, attached, row.number, attachments.LOCAL)
-    if is_ours:  # 5
-        append(room, transaction, row, Said(message), body, rules, is_stored=False)
-    else:
-        add_proposal(room, transaction, row.number, Said(message), body.event)
+    if LETTERS in doing.data:
+        refuse_faults(letter_faults(room, transaction.session, row, rules, doing.data[LETTERS]))
+    _guard(room, transaction.session, row, doing, person, rules)
+    opens_legs = rules.procedure.opens_legs(doing.event)
+    message = say_event(room, transaction, row, rules, doing, person, attached)  # 3
+    room.attach(transaction, attached, row.number, attachments.LOCAL)  # 4
+    if opens_legs:  # 5
+        open_legs(room, transaction, row, rules, person)
     return _keep(room, transaction, request, digest, person, Done(row.number, message.claims.jti))
 
 
@@ -202,25 +166,49 @@ def _may(row: CaseRow, doing: Doing) -> None:
         raise EditConflict("the case has gone on since it was looked at", head=encode(row.head))
 
 
-def _guard(room: Room, session: Session, row: CaseRow, event: CaseEvent, person: Person, rules: Rules) -> None:
+def _guard(room: Room, session: Session, row: CaseRow, doing: Doing, person: Person, rules: Rules) -> None:
     """Refuse what the procedure does not allow now, proposals of ours that wait for their place counted in."""
     waiting = [one for one in store.unplaced_events(session, row.number) if not one.refused]
-    if row.side == ACCEPTING and any(one.event == event.event for one in waiting) and event.event != "chase":
+    if row.side == ACCEPTING and any(one.event == doing.event for one in waiting) and doing.event != "chase":
         raise InvalidTransition("the same step is on its way to the other city already", state=row.state, actions=[])
-    answer = event.data.get("answer")
-    result = str(answer.get("result")) if isinstance(answer, Mapping) else None
-    acted = Act(event.event, row.side, person.role, person.officer, room.now(), result)
-    follow(rules.procedure, parse_state(json.loads(row.facts)), acted, reviewers=rules.reviewers)
+    result, side = result_of(event_of(room, row, doing, ())), side_of(row, room.member)
+    acted = Act(doing.event, side, person.role, person.officer, room.now(), result, doing.data)
+    follow(rules.procedure, state_of(row), acted, reviewers=rules.reviewers)
 
 
 def possible(room: Room, session: Session, row: CaseRow, *, person: Person | None = None) -> list[Action]:
     """Return what this city may do with a case now; with `person` what that one may."""
     if row.halted:
         return []
-    rules = room.rules(session, item=row.item, catalogue=row.catalogue, procedures=row.procedures)
-    state = parse_state(json.loads(row.facts))
+    rules = rules_in(room, session, row)
     role, officer = (person.role, person.officer) if person else (None, None)
-    return actions(rules.procedure, state, row.side, reviewers=rules.reviewers, role=role, officer=officer)
+    side = side_of(row, room.member)
+    found = actions(rules.procedure, state_of(row), side, reviewers=rules.reviewers, role=role, officer=officer)
+    return [one for one in found if set(one.transition.roles) != {SYSTEM}]
+
+
+def look_at_application(
+    room: Room, transaction: Transaction, number: str, person: Person, *, reason: str
+) -> dict[str, Any]:
+    """Return what was applied for, unmasked; that it was looked at, by whom and why stands in the log.
+
+    Raises:
+        NotFound: no such case.
+        InvalidBody: no reason is given.
+    """
+    if not 1 <= len(reason.strip()) <= REASON_MAX:
+        refuse_faults(
+            [Fault("reason", "required", "请填写查看理由，1 至 200 字", "give a reason, 1 to 200 characters")]
+        )
+    row = _case(transaction.session, number, locked=False)
+    application = open_content(room, row)
+    transaction.append(
+        Entry(
+            kind="look-up", dir="local", time=room.now(), msg="case.open", item=row.item, case=number, basis=STATUTORY,
+            actor=person.account, request=sha256(reason.strip().encode()), person=person_of(application),
+        )
+    )  # fmt: skip
+    return application
 
 
 def settle_halt(room: Room, transaction: Transaction, number: str, *, reason: str, actor: str) -> None:
@@ -232,7 +220,8 @@ def settle_halt(room: Room, transaction: Transaction, number: str, *, reason: st
     row = _case(transaction.session, number, locked=True)
     if not row.halted:
         raise NotFound("this case is not halted")
-    store.change_case(transaction.session, number, halted="", changed_at=room.now())
+    store.change_case(transaction.session, row, halted="", changed_at=room.now())
+    tell_of_legs(room, transaction, row)
     now = room.now()
     transaction.append(
         Entry(kind="case.resumed", dir="local", time=now, case=number, actor=actor, request=sha256(reason.encode()))
@@ -325,7 +314,3 @@ def _keep(room: Room, transaction: Transaction, request: str | None, digest: str
         row = {"key": request, "actor": person.account, "digest": digest, "number": done.number, "jti": done.jti}
         store.keep_request(transaction.session, {**row, "at": room.now()})
     return done
-
-
-def _fault(at: str, rule: str, zh: str, en: str) -> dict[str, str]:
-    return {"at": at, "rule": rule, "zh": zh, "en": en}

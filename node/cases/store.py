@@ -1,6 +1,6 @@
 """Queries of the cases' tables; nothing here commits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from typing import Any
@@ -31,6 +31,20 @@ _GROW = Prepared(
     .returning(col(CaseCounter.last)),
     "of_day",
 )
+_LOCKED = Prepared(
+    select(*CaseRow.__table__.columns)  # type: ignore[attr-defined]
+    .where(col(CaseRow.shard_key) == bindparam("of_shard"), col(CaseRow.number) == bindparam("of_number"))
+    .with_for_update(),
+    "of_shard", "of_number",
+)  # fmt: skip
+_EVENT = Prepared(
+    select(*CaseEventRow.__table__.columns).where(  # type: ignore[attr-defined]
+        col(CaseEventRow.shard_key) == bindparam("of_shard"),
+        col(CaseEventRow.number) == bindparam("of_number"),
+        col(CaseEventRow.jti) == bindparam("of_jti"),
+    ),
+    "of_shard", "of_number", "of_jti",
+)  # fmt: skip
 SET_RECEIPT = Prepared(
     update(CaseEventRow)
     .where(
@@ -83,32 +97,50 @@ def case(session: Session, number: str) -> CaseRow | None:
 
 def locked_case(session: Session, number: str) -> CaseRow | None:
     """Return a case, and let nobody else change it before this transaction ends."""
-    wanted = _case(number).with_for_update().execution_options(populate_existing=True)
-    return session.execute(wanted).scalar_one_or_none()
+    return asked_case(session, number)()
 
 
-def held_case(session: Session, number: str) -> CaseRow | None:
-    """Return a case that this transaction has locked and still holds, without asking the database again."""
-    return session.get(CaseRow, (shard_key(number), number))
+def asked_case(session: Session, number: str) -> Callable[[], CaseRow | None]:
+    """Lock a case as `locked_case` does; what is returned brings the row, so that more can be asked meanwhile."""
+    fetch = _LOCKED.asked(session, shard_key(number), number)
+
+    def row() -> CaseRow | None:
+        found = fetch()
+        return CaseRow(**dict(zip(_CASE_COLUMNS, found[0], strict=True))) if found else None
+
+    return row
 
 
 def _case(number: str) -> Any:
     return select(CaseRow).where(col(CaseRow.shard_key) == shard_key(number), col(CaseRow.number) == number)
 
 
-def change_case(session: Session, number: str, **values: Any) -> None:
-    """Change a case whose row is locked."""
+def change_case(session: Session, row: CaseRow, **values: Any) -> None:
+    """Change a case whose row is locked; the row in hand follows."""
     session.execute(
         update(CaseRow)
-        .where(col(CaseRow.shard_key) == shard_key(number), col(CaseRow.number) == number)
+        .where(col(CaseRow.shard_key) == row.shard_key, col(CaseRow.number) == row.number)
         .values(**values)
         .execution_options(synchronize_session=False)
     )
+    for name, value in values.items():
+        setattr(row, name, value)
 
 
 def event(session: Session, number: str, jti: str) -> CaseEventRow | None:
     """Return an event by the number of its message."""
-    return session.get(CaseEventRow, (shard_key(number), number, jti), populate_existing=True)
+    return asked_event(session, number, jti)()
+
+
+def asked_event(session: Session, number: str, jti: str) -> Callable[[], CaseEventRow | None]:
+    """Ask for an event; what is returned brings it, so that more can be asked meanwhile."""
+    fetch = _EVENT.asked(session, shard_key(number), number, jti)
+
+    def row() -> CaseEventRow | None:
+        found = fetch()
+        return CaseEventRow(**dict(zip(_EVENT_COLUMNS, found[0], strict=True))) if found else None
+
+    return row
 
 
 def change_event(session: Session, number: str, jti: str, **values: Any) -> None:
@@ -123,6 +155,12 @@ def change_event(session: Session, number: str, jti: str, **values: Any) -> None
         .values(**values)
         .execution_options(synchronize_session=False)
     )
+
+
+def last_event(session: Session, number: str, event: str) -> CaseEventRow | None:
+    """Return the last placed event of a name."""
+    wanted = _events(number).where(col(CaseEventRow.event) == event, col(CaseEventRow.seq).is_not(None))
+    return session.execute(wanted.order_by(col(CaseEventRow.seq).desc()).limit(1)).scalar_one_or_none()
 
 
 def placed_events(session: Session, number: str, *, after: int, limit: int) -> Sequence[CaseEventRow]:

@@ -44,6 +44,8 @@ class CaseRow(SQLModel, table=True):
     catalogue: str = Field(max_length=64)
     procedures: str = Field(max_length=64)
     follows: str | None = Field(default=None, max_length=23)
+    leg: str = Field(max_length=16)
+    """which leg of the case that it follows; empty for one that a person opened"""
     halted: str = Field(max_length=64)
     opened_at: datetime = Field(sa_type=UtcDateTime)
     changed_at: datetime = Field(sa_type=UtcDateTime)

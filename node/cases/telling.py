@@ -1,12 +1,15 @@
 """What cases tell statistics: each event, in the transaction that applies it; and all of them again for a rebuild.
 
-    opened, closed   the transcript begins; a state that ends the case is reached
-    finished         the clock of a leg has ended with an answer: days taken, days promised, kept or not. A case that
-                     was withdrawn or forwarded has taken no days
-    decided          the result of that answer; `refused` its reason code when it rejects, or that of another refusal
+    opened, closed   the transcript begins; a state that ends the case is reached. A leg that is a case of its own, from
+                     one city to another, counts under its name
+    finished         a clock has ended: days taken, days promised, kept or not, by the limit that it counted against
+                     (`OUT`, `IN_JOIN`, …, else `TOTAL`). What was withdrawn or forwarded has taken no days. The minutes
+                     of a case on the fast track are finished beside its days
+    decided          the result of a case that is over; `refused` its reason code when it was rejected, or that of
+                     another refusal
     instructed       a fund order, by its amount; `reconciled` and `mismatched` what the reconciliation said
 
-A case whose answer was reopened is decided twice, and counted twice. Where a calendar is missing, days are not
+A case that was reopened after its end is decided twice, and counted twice. Where a calendar is missing, days are not
 counted: the leg is finished in the unit `uncounted`.
 """
 
@@ -17,24 +20,23 @@ from typing import Any, Final
 from sqlmodel import Session
 
 from node.cases import store
-from node.cases.room import CHINA, Room, Step
+from node.cases.room import CHINA, Room, Rules, Step, beginning
 from node.cases.tables import CaseRow
-from node.cases.timing import times_of
-from node.cases.transcripts import act_of, parse_event, said_of
+from node.cases.timing import FAST_TRACK, MINUTE, TOTAL, limit_of, minutes_of, times_of
+from node.cases.transcripts import ACCEPTING, Said, act_of, open_content, parse_event, rules_in, said_of
 from node.statistics import service as statistics
 from node.statistics.service import NO_DUE, Part, Running, Told, reason_of
 from node.storage.unit_of_work import Transaction
 from protocol.deadlines import CalendarMissing, Calendars, Limit, Pause, days_taken, due
-from protocol.procedures.engine import CaseState, begin, follow
+from protocol.procedures.engine import BOTH, CaseState, begin, follow
 
-TOTAL: Final = "TOTAL"
 UNFINISHED: Final = frozenset({"withdraw", "forward"})
 """Events that end the clock without an answer."""
-REFUSING: Final = frozenset({"decline", "refuse", "return-letter"})
+REFUSING: Final = frozenset({"decline", "return-letter"})
 """Events that refuse with a reason of their own."""
+REJECTED: Final = "REJECTED"
 UNCOUNTED: Final = "uncounted"
 EVENTS_AT_ONCE: Final = 200
-FUNDS: Final = {"fund-ordered": "instructed", "reconcile": "reconciled"}
 
 
 def tell(room: Room, transaction: Transaction, step: Step) -> None:
@@ -44,7 +46,7 @@ def tell(room: Room, transaction: Transaction, step: Step) -> None:
         statistics.tell_again(transaction, told_of(step, calendars, None))
         return
     answer = step.data.get("answer")
-    if _has_rejected(step) and not isinstance(answer, Mapping):
+    if _is_rejected(step) and not isinstance(answer, Mapping):
         answer = _last_answer(room, transaction.session, step.number)
     statistics.tell(transaction, told_of(step, calendars, answer))
 
@@ -78,16 +80,19 @@ def told_of(step: Step, calendars: Calendars, answer: Any) -> Told:
 
 def _parts(step: Step, calendars: Calendars, answer: Any, is_open: bool) -> list[Part]:
     was_open = step.before is None or not step.rules.procedure.stage(step.before.name).closed
-    parts = [Part("opened")] if step.before is None else []
-    if was_open and not is_open:
-        parts.append(Part("closed"))
+    leg = step.rules.leg
+    parts = [Part("opened", leg)] if step.before is None else []
     if _has_ended(step):
-        parts += [_finished(step, calendars), Part("decided", detail=reason_of(step.after.result))]
-    if _has_rejected(step):
-        code = answer.get("reason_code") if isinstance(answer, Mapping) else None
-        parts.append(Part("refused", detail=reason_of(code)))
+        parts += _finished(step, calendars)
+    if was_open and not is_open:
+        parts.append(Part("closed", leg))
+        parts += [Part("decided", leg, reason_of(step.after.result))] if step.after.result else []
+    if _is_rejected(step):
+        parts.append(
+            Part("refused", leg, reason_of(answer.get("reason_code") if isinstance(answer, Mapping) else None))
+        )
     if step.event in REFUSING:
-        parts.append(Part("refused", detail=reason_of(step.data.get("reason_code") or step.data.get("reason"))))
+        parts.append(Part("refused", leg, reason_of(step.data.get("code") or step.data.get("reason"))))
     return parts + _funds(step)
 
 
@@ -96,50 +101,47 @@ def _has_ended(step: Step) -> bool:
     return was_running and step.after.clock_ended is not None and step.event not in UNFINISHED
 
 
-def _has_rejected(step: Step) -> bool:
-    return _has_ended(step) and step.after.result == "REJECTED"
+def _is_rejected(step: Step) -> bool:
+    """Say whether a case is over now, and was rejected."""
+    stage = step.rules.procedure.stage
+    is_over = step.before is not None and stage(step.after.name).closed and not stage(step.before.name).closed
+    return is_over and step.after.result == REJECTED
 
 
 def _funds(step: Step) -> list[Part]:
-    measure = FUNDS.get(step.event or "")
-    if measure is None:
-        return []
-    difference = step.data.get("difference_fen", 0)
-    if measure == "reconciled" and type(difference) is int and difference:
-        return [Part("mismatched", total=difference)]
-    amount = step.data.get("amount_fen", 0)
-    return [Part(measure, total=amount if type(amount) is int else 0)]
+    amounts = step.after.amounts
+    if step.event == "fund-order":
+        order = step.data.get("order")
+        amount = order.get("total_fen") if isinstance(order, Mapping) else None
+        return [Part("instructed", total=amount if type(amount) is int else 0)]
+    if step.event == "reconcile":
+        return [Part("reconciled", total=amounts.get("arrived", 0))]
+    is_mismatch = step.event == "mismatch"
+    return [Part("mismatched", total=amounts.get("expected", 0) - amounts.get("arrived", 0))] if is_mismatch else []
 
 
-def _finished(step: Step, calendars: Calendars) -> Part:
-    state, limits = step.after, step.rules.item.promised
-    limit = limits[0] if limits else None
-    begun, ended = (datetime.fromisoformat(str(one)) for one in (state.clock_from, state.clock_ended))
-    unit = limit.unit if limit else "working_day"
-    try:
-        taken = _minutes(state, begun, ended) if unit == "minute" else _days(state, begun, ended, unit, calendars)
-        is_kept = limit is None or _is_kept(step, limit, taken, calendars)
-    except CalendarMissing:
-        return Part("finished", TOTAL, UNCOUNTED)
-    return Part("finished", TOTAL, unit, 1, taken, limit.value if limit else 0, int(is_kept))
-
-
-def _days(state: CaseState, begun: datetime, ended: datetime, unit: str, calendars: Calendars) -> int:
+def _finished(step: Step, calendars: Calendars) -> list[Part]:
+    state, leg = step.after, step.after.limit or TOTAL
+    limit = limit_of(step.rules.item.promised_legs, state.limit)
+    unit, promised = (limit.unit, limit.value) if limit else ("working_day", 0)
+    begun, ended = _moment(str(state.clock_from)), _moment(str(state.clock_ended))
     pauses = [Pause(_moment(one.started), _moment(one.ended) if one.ended else None) for one in state.pauses]
-    return days_taken(_day(begun), _day(ended), unit, calendars, pauses)
+    try:
+        taken = days_taken(begun, ended, unit, calendars, pauses)
+        last = due(begun, limit, calendars, pauses).on if limit else None
+    except CalendarMissing:
+        return [Part("finished", leg, UNCOUNTED), *_fast(step)]
+    return [Part("finished", leg, unit, 1, taken, promised, int(last is None or ended <= last)), *_fast(step)]
 
 
-def _minutes(state: CaseState, begun: datetime, ended: datetime) -> int:
-    """Return the whole minutes that were begun, without the pauses."""
-    spans = [(datetime.fromisoformat(one.started), one.ended) for one in state.pauses]
-    paused = sum((datetime.fromisoformat(to or ended.isoformat()) - since).total_seconds() for since, to in spans)
-    return max(0, -int(-((ended - begun).total_seconds() - paused) // 60))
-
-
-def _is_kept(step: Step, limit: Limit, taken: int, calendars: Calendars) -> bool:
-    """Say whether a leg ended in time: by its due day, which may lie after a limit of calendar days."""
-    last = times_of(step.rules, step.after, calendars).promised
-    return taken <= limit.value if last is None else _moment(str(step.after.clock_ended)) <= last
+def _fast(step: Step) -> list[Part]:
+    """Return the minutes of a case on the fast track."""
+    limits = [one.limit.value for one in step.rules.item.promised_legs if one.limit.unit == MINUTE]
+    minutes = minutes_of(step.rules, step.after, now=step.at)
+    if minutes is None:
+        return []
+    is_kept = minutes.due_at is None or step.at <= minutes.due_at
+    return [Part("finished", FAST_TRACK, MINUTE, 1, minutes.elapsed, limits[0], int(is_kept))]
 
 
 def _running(step: Step, calendars: Calendars) -> tuple[Running, ...]:
@@ -149,7 +151,7 @@ def _running(step: Step, calendars: Calendars) -> tuple[Running, ...]:
         last = times_of(step.rules, step.after, calendars).promised
     except CalendarMissing:
         last = None
-    return (Running(TOTAL, last or NO_DUE),)
+    return (Running(step.after.limit or TOTAL, last or NO_DUE),)
 
 
 def _moment(instant: str) -> date:
@@ -170,16 +172,12 @@ def _last_answer(room: Room, session: Session, number: str) -> Any:
 
 def _told_again(room: Room, session: Session, row: CaseRow, calendars: Calendars) -> list[Told]:
     """Walk a transcript as it was applied: the same table gives the same states."""
-    rules = room.rules(session, item=row.item, catalogue=row.catalogue, procedures=row.procedures)
-    state: CaseState | None = None
-    answer: Any = None
+    rules, state, answer = rules_in(room, session, row), None, None
     told: list[Told] = []
     for stored in _every_event(session, row.number):
         said, sides = said_of(room, stored), (row.accepting, row.responsible)
         if state is None:
-            who = said.message.claims.who
-            after = begin(rules.procedure, at=said.at, officer=who.officer if who else None)
-            step = Step(row.number, 0, *sides, rules, "open", said.at, {}, None, after)
+            step = Step(row.number, 0, *sides, rules, "open", said.at, {}, None, _begun(room, row, rules, said))
         else:
             event = parse_event(said.message.body)
             after = follow(rules.procedure, state, act_of(row, said, event), reviewers=rules.reviewers)
@@ -187,6 +185,13 @@ def _told_again(room: Room, session: Session, row: CaseRow, calendars: Calendars
         answer, state = step.data.get("answer") or answer, step.after
         told.append(told_of(step, calendars, answer))
     return told
+
+
+def _begun(room: Room, row: CaseRow, rules: Rules, said: Said) -> CaseState:
+    who = said.message.claims.who
+    facts = beginning(rules, open_content(room, row), accepting=row.accepting, responsible=row.responsible)
+    side = BOTH if row.side == BOTH else ACCEPTING
+    return begin(rules.procedure, at=said.at, officer=who.officer if who else None, side=side, **facts)
 
 
 def _every_event(session: Session, number: str) -> Sequence[Any]:

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
+from sqlmodel import Session
 
 from node.cases import store
-from node.cases.room import Room, Rules, Step, person_of
+from node.cases.room import Room, Rules, Step, beginning, person_of
 from node.cases.tables import CaseEventRow, CaseRow
 from node.cases.timing import times_of
 from node.storage.unit_of_work import Transaction
@@ -22,7 +23,7 @@ from protocol.claims import Claims, parse_claims, sha256
 from protocol.deadlines import CalendarMissing
 from protocol.envelope import Message
 from protocol.errors import InvalidTransition
-from protocol.procedures.engine import Act, CaseState, begin, follow, format_state, parse_state
+from protocol.procedures.engine import BOTH, Act, CaseState, begin, follow, format_state, parse_state
 from protocol.suites import decode, parse_statement
 from protocol.transcript import Position, opened, position
 
@@ -66,7 +67,13 @@ def begin_transcript(
     number = str(claims.why.case) if claims.why else ""
     responsible = claims.aud
     at = opened(said.digest)
-    state = begin(rules.procedure, at=said.at, officer=claims.who.officer if claims.who else None)
+    state = begin(
+        rules.procedure,
+        at=said.at,
+        officer=claims.who.officer if claims.who else None,
+        side=BOTH if side == BOTH else ACCEPTING,
+        **beginning(rules, opening.application, accepting=claims.iss, responsible=responsible),
+    )
     subject = room.vault.blind_index(*person_of(opening.application))
     store.add_case(
         transaction,
@@ -84,6 +91,7 @@ def begin_transcript(
             "catalogue": opening.versions.catalogue,
             "procedures": opening.versions.procedures,
             "follows": opening.follows.case if opening.follows else None,
+            "leg": rules.leg,
             "halted": "",
             "opened_at": said.at,
             "changed_at": room.now(),
@@ -122,8 +130,7 @@ def append(
 def advance(room: Room, transaction: Transaction, row: CaseRow, rules: Rules, state: CaseState, at: Position) -> None:
     """Move a case to a state and position; the row in hand follows."""
     columns = _columns(room, transaction, rules, state, side=row.side, halted=bool(row.halted))
-    store.change_case(transaction.session, row.number, seq=at.seq, head=at.raw, changed_at=room.now(), **columns)
-    transaction.session.expire(row)
+    store.change_case(transaction.session, row, seq=at.seq, head=at.raw, changed_at=room.now(), **columns)
 
 
 def count_time(room: Room, transaction: Transaction, number: str) -> bool:
@@ -138,30 +145,43 @@ def count_time(room: Room, transaction: Transaction, number: str) -> bool:
         return False
     sides = (row.accepting, row.responsible)
     room.tell(transaction, Step(number, row.seq, *sides, rules, None, room.now(), {}, state, state))
-    store.change_case(transaction.session, number, **fresh)
-    transaction.session.expire(row)
+    store.change_case(transaction.session, row, **fresh)
     return True
 
 
 def halt(room: Room, transaction: Transaction, row: CaseRow, why: str) -> None:
     """Stop a case until people settle it: the two transcripts cannot both go on."""
     logger.error("case.halted", peer=row.peer, reason=why)
-    store.change_case(transaction.session, row.number, halted=why, box="todo", changed_at=room.now())
-    transaction.session.expire(row)
+    store.change_case(transaction.session, row, halted=why, box="todo", changed_at=room.now())
 
 
 def act_of(row: CaseRow, said: Said, event: CaseEvent) -> Act:
     """Return an event as the engine sees it."""
     claims = said.message.claims
-    who, answer = claims.who, event.data.get("answer")
+    who = claims.who
     return Act(
         event=event.event,
-        side=ACCEPTING if claims.iss == row.accepting else RESPONSIBLE,
+        side=side_of(row, claims.iss),
         role=who.role if who else "system",
         officer=who.officer if who else None,
         at=said.at,
-        result=str(answer.get("result")) if isinstance(answer, Mapping) else None,
+        result=result_of(event),
+        data=event.data,
     )
+
+
+def side_of(row: CaseRow, member: str) -> str:
+    """Return as what a city acts in a case."""
+    if row.accepting == row.responsible:
+        return BOTH
+    return ACCEPTING if member == row.accepting else RESPONSIBLE
+
+
+def result_of(event: CaseEvent) -> str | None:
+    """Return the result of an answer or of a part, as guards ask for it."""
+    answer = event.data.get("answer")
+    stated = answer.get("result") if isinstance(answer, Mapping) else event.data.get("result", event.data.get("state"))
+    return str(stated) if stated is not None else None
 
 
 def place_waiting(room: Room, transaction: Transaction, number: str) -> None:
@@ -206,7 +226,12 @@ def parse_event(body: bytes) -> CaseEvent:
 
 def rules_of_case(room: Room, transaction: Transaction, row: CaseRow) -> Rules:
     """Return the rules that a case is pinned to."""
-    return room.rules(transaction.session, item=row.item, catalogue=row.catalogue, procedures=row.procedures)
+    return rules_in(room, transaction.session, row)
+
+
+def rules_in(room: Room, session: Session, row: CaseRow) -> Rules:
+    """Return the rules that a case is pinned to, as a reader sees them."""
+    return room.rules(session, item=row.item, catalogue=row.catalogue, procedures=row.procedures, leg=row.leg)
 
 
 def add_proposal(room: Room, transaction: Transaction, number: str, said: Said, event: str) -> None:
@@ -239,10 +264,12 @@ def _columns(
     room: Room, transaction: Transaction, rules: Rules, state: CaseState, *, side: str, halted: bool
 ) -> dict[str, Any]:
     stage = rules.procedure.stage(state.name)
-    box = "todo" if halted or (stage.turn == side and not stage.closed) else ("done" if stage.closed else "sent")
+    is_ours = side in (stage.turn, BOTH) and not stage.closed
+    box = "todo" if halted or is_ours else ("done" if stage.closed else "sent")
     due = _due_columns(room, transaction, rules, state)
-    is_running = not stage.closed and due["due_on"] is not None and state.clock_ended is None
-    key = due["due_on"].isoformat() if is_running else store.NO_DUE
+    duty = due.pop("duty")
+    days = [duty] if duty else [one for one in (due["due_on"], due["statutory_due_on"]) if one is not None]
+    key = min(days).isoformat() if days and not stage.closed else store.NO_DUE
     facts = json.dumps(format_state(state), ensure_ascii=False, separators=(",", ":"))
     return {"state": state.name, "facts": facts, "box": box, "due_key": key, **due}
 
@@ -252,11 +279,12 @@ def _due_columns(room: Room, transaction: Transaction, rules: Rules, state: Case
         times = times_of(rules, state, room.documents.calendars(transaction.session))
     except CalendarMissing:
         # No calendar, no day: the case goes on, and says that it has none until one is imported.
-        return {"due_on": None, "statutory_due_on": None, "due_provisional": True}
+        return {"due_on": None, "statutory_due_on": None, "due_provisional": True, "duty": None}
     return {
         "due_on": times.promised,
         "statutory_due_on": times.statutory,
         "due_provisional": times.provisional,
+        "duty": times.duty,
     }
 
 

@@ -12,11 +12,12 @@ from node.cases import store
 from node.cases.room import Room, Rules, local_time
 from node.cases.service import Person, possible
 from node.cases.tables import CaseEventRow, CaseRow
-from node.cases.transcripts import open_content, parse_event, said_of
+from node.cases.timing import minutes_of
+from node.cases.transcripts import open_content, parse_event, rules_in, said_of
 from node.outbox import service as outbox
 from protocol.deadlines import CalendarMissing, working_days_left
 from protocol.identifiers import mask_name, mask_person_id
-from protocol.procedures.engine import parse_state
+from protocol.procedures.engine import CaseState, parse_state
 from protocol.suites import encode
 
 PAGE_MAX: Final = 200
@@ -62,7 +63,7 @@ def _cursor(text: str | None) -> tuple[str, str] | None:
 
 def line_of(room: Room, session: Session, row: CaseRow) -> dict[str, Any]:
     """Return what a list shows of a case."""
-    rules = room.rules(session, item=row.item, catalogue=row.catalogue, procedures=row.procedures)
+    rules = rules_in(room, session, row)
     stage = rules.procedure.stage(row.state)
     person = open_content(room, row)["person"]
     return {
@@ -87,7 +88,7 @@ def line_of(room: Room, session: Session, row: CaseRow) -> dict[str, Any]:
 
 
 def _times(room: Room, session: Session, row: CaseRow) -> dict[str, Any]:
-    due = row.due_on if row.due_key != store.NO_DUE else None
+    due = date.fromisoformat(row.due_key) if row.due_key != store.NO_DUE else None
     left: int | None = None
     if due is not None:
         try:
@@ -115,6 +116,10 @@ def page_of(room: Room, session: Session, row: CaseRow) -> dict[str, Any]:
         "head": encode(row.head),
         "result": state.result,
         "follows": row.follows,
+        "leg": row.leg or None,
+        "parts": dict(state.parts),
+        "amounts_fen": dict(state.amounts),
+        **_minutes(room, session, row, state),
         "pauses": [{"started": one.started, "ended": one.ended} for one in state.pauses],
         "waiting": [
             {
@@ -129,6 +134,13 @@ def page_of(room: Room, session: Session, row: CaseRow) -> dict[str, Any]:
             for one in messages
         ],
     }
+
+
+def _minutes(room: Room, session: Session, row: CaseRow, state: CaseState) -> dict[str, Any]:
+    clock = minutes_of(rules_in(room, session, row), state, now=room.now())
+    if clock is None:
+        return {}
+    return {"due_at": _instant(clock.due_at) if clock.due_at else None, "elapsed_minutes": clock.elapsed}
 
 
 def actions_of(room: Room, session: Session, row: CaseRow, person: Person | None = None) -> list[dict[str, Any]]:
@@ -164,7 +176,7 @@ def timeline(
     room: Room, session: Session, row: CaseRow, *, below: int | None = None, limit: int = TIMELINE_PAGE
 ) -> list[dict[str, Any]]:
     """Return events, newest first; our proposals without a place come before all others."""
-    rules = room.rules(session, item=row.item, catalogue=row.catalogue, procedures=row.procedures)
+    rules = rules_in(room, session, row)
     placed: Sequence[CaseEventRow] = store.newest_events(session, row.number, below=below, limit=limit)
     rest = list(store.unplaced_events(session, row.number))[::-1] if below is None else []
     return [_event_of(room, row, rules, one) for one in [*rest, *placed]]

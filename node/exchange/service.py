@@ -338,8 +338,11 @@ def sign_message(
 
 
 def book_request(reading: Reading, request: Message, *, now: datetime, person: tuple[str, str] | None = None) -> None:
-    """Keep a message that was signed, and its entry."""
+    """Keep a message that was signed, and its entry; one to ourselves is an entry only."""
     claims = request.claims
+    if claims.aud == claims.iss:
+        reading.append(_entry(request, kind="message", dir="local", time=now, person=person))
+        return
     row = store.sent_row(claims.jti, aud=claims.aud, msg=claims.msg, statement=request.statement, now=now)
     reading.add(store.ADD_SENT, row)
     reading.append(_entry(request, kind="message", dir="out", time=now, person=person))

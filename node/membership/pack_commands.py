@@ -8,7 +8,18 @@ import typer
 from rich.table import Table
 
 from node.membership import service
-from node.membership.packs import Affected, Described, Examined, Kind, Listed, Moved, Standing, examine, listed
+from node.membership.packs import (
+    Affected,
+    Described,
+    Effects,
+    Examined,
+    Kind,
+    Listed,
+    Moved,
+    Standing,
+    examine,
+    listed,
+)
 from node.terminal import USAGE, Opening, Terminal
 
 OURS: Final = ("本市", "this city")
@@ -102,11 +113,11 @@ def _mount_import(packs: typer.Typer, terminal: Terminal, opening: Opening, affe
             found = examine(session, manifest, data, opening.shared_documents())
         if found.described.kind is Kind.OTHER and not found.named:
             _refuse(terminal, found.described.fault)
-        moved = affected(node, found.calendars) if affected and found.calendars else None
+        effects = affected(node, found, data) if affected and not found.named else None
         if not dry_run and not found.is_here:
             actor, now = opening.actor(), opening.now()
             node.database.write(lambda tx: service.take_document(tx, data, now=now, actor=actor))
-        _tell(terminal, found, moved, dry_run=dry_run)
+        _tell(terminal, found, effects, dry_run=dry_run)
 
 
 def _read(terminal: Terminal, file: Path) -> bytes:
@@ -128,7 +139,7 @@ def _refuse(terminal: Terminal, fault: str) -> NoReturn:
     terminal.fail(what, side=OURS, next_step=todo)
 
 
-def _tell(terminal: Terminal, found: Examined, moved: Sequence[Moved] | None, *, dry_run: bool) -> None:
+def _tell(terminal: Terminal, found: Examined, effects: Effects | None, *, dry_run: bool) -> None:
     told = found.described
     data: dict[str, Any] = {
         "name": told.name,
@@ -141,9 +152,14 @@ def _tell(terminal: Terminal, found: Examined, moved: Sequence[Moved] | None, *,
         "taken": not dry_run and not found.is_here,
     }
     show: list[Any] = [_what(terminal, found), _done(terminal, found, dry_run=dry_run), _force(terminal, found)]
-    if moved is not None:
+    if effects is not None and found.calendars is not None:
+        moved = effects.moved
         data["affected"] = [{"number": m.number, "before": _day(m.before), "after": _day(m.after)} for m in moved]
         show += _moved(terminal, moved)
+    elif effects is not None:
+        data["differs"] = [{"at": at, "zh": zh, "en": en} for at, zh, en in effects.differs]
+        data["staying"] = dict(effects.staying)
+        show += _differs(terminal, effects)
     step = "tongban packs list"
     if not found.named:
         step = terminal.text("请各市在下一版名册中列明此摘要", "have the cities name this digest in the next manifest")
@@ -170,6 +186,19 @@ def _force(terminal: Terminal, found: Examined) -> str:
         names = "、".join(found.named), ", ".join(found.named)
         return terminal.text(f"名册已列明（{names[0]}）：已生效", f"The manifest names it ({names[1]}): in force")
     return terminal.text("名册列明此摘要后生效", "In force once the manifest names this digest")
+
+
+def _differs(terminal: Terminal, effects: Effects) -> list[Any]:
+    count, staying = len(effects.differs), sum(effects.staying.values())
+    items = "、".join(f"{item} {number}" for item, number in effects.staying.items())
+    lines: list[Any] = [
+        terminal.text(f"对今后办件的改变：{count} 处", f"What later cases find otherwise: {count}"),
+        *(f"  {at}: {terminal.text(zh, en)}" for at, zh, en in effects.differs),
+    ]
+    stay = terminal.text(
+        f"在办的 {staying} 件仍按受理时的版本办理", f"{staying} open cases stay under the version of their opening"
+    )
+    return [*lines, f"{stay}{f'（{items}）' if items else ''}"]
 
 
 def _moved(terminal: Terminal, moved: Sequence[Moved]) -> list[Any]:

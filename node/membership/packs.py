@@ -7,7 +7,7 @@ it. `Affected` is the seam to whoever holds due days: this room knows calendars,
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -79,8 +79,15 @@ class Moved:
     after: date | None
 
 
-Affected = Callable[[Any, Calendars], Sequence[Moved]]
-"""(node, calendars as they would be) -> what would move; given by the composition root, from the room of the cases."""
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What a document would do to cases: due days that move, what later cases find otherwise, open cases that stay."""
+
+    moved: Sequence[Moved] = ()
+    differs: Sequence[tuple[str, str, str]] = ()
+    """(item or procedure, sentence in zh, in en)"""
+    staying: Mapping[str, int] = field(default_factory=dict)
+    """open cases by item: they keep the documents of their opening"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,10 @@ class Examined:
     """the names that the manifest has for it: it is in force"""
     is_here: bool
     calendars: Calendars | None = None
+
+
+Affected = Callable[[Any, Examined, bytes], Effects]
+"""(node, what the file is, its bytes) -> what it would do; by the composition root, from the room of the cases."""
 
 
 def describe(data: bytes) -> Described:

@@ -44,6 +44,9 @@ from protocol.messages import REPLY_OF
 BATCH: Final = 64
 PER_PEER: Final = 16
 """messages to one peer at a time: with those that wait for a turn, questions still find a place in the client's lane"""
+SHARE: Final = 4
+"""the same while messages went to another peer within `SHARING_SECONDS`: a backlog must not make them wait"""
+SHARING_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 0.25
 GATHER_SECONDS: Final = 0.005
 """While messages are under way, so long is waited for others to be claimed together with the next."""
@@ -67,6 +70,8 @@ class Delivery:
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _loop: asyncio.AbstractEventLoop | None = None
     _open: Counter[str] = field(default_factory=Counter)
+    _last: dict[str, float] = field(default_factory=dict)
+    """when a peer was last written to"""
     _silent: frozenset[str] = frozenset()
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -105,17 +110,25 @@ class Delivery:
         limit = BATCH - sum(self._open.values())
         if limit <= 0:
             return 0
+        under_way, share = dict(self._open), self._share()
 
         def claim(transaction: Transaction) -> tuple[list[Claimed], frozenset[str]]:
-            return self.outbox.claim(transaction, under_way=dict(self._open), per_peer=PER_PEER, limit=limit)
+            return self.outbox.claim(transaction, under_way=under_way, per_peer=share, limit=limit)
 
         claimed, self._silent = await self.writer.submit(claim)
         for one in claimed:
             self._open[one.peer] += 1
+            self._last[one.peer] = asyncio.get_running_loop().time()
             task = asyncio.get_running_loop().create_task(self._send(one))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return len(claimed)
+
+    def _share(self) -> int:
+        """Return how many messages one peer may have under way: fewer while others are written to as well."""
+        now = asyncio.get_running_loop().time()
+        self._last = {peer: at for peer, at in self._last.items() if at > now - SHARING_SECONDS}
+        return PER_PEER if len(self._last) < 2 else SHARE
 
     async def _send(self, claimed: Claimed) -> None:
         try:

@@ -22,6 +22,7 @@ from node.exchange.service import book_reply, book_request, sign_message
 from node.outbox import store
 from node.outbox.tables import OutboxMessage
 from node.storage.encryption import Vault, shard_key
+from node.storage.prepared import Fetch
 from node.storage.unit_of_work import Transaction
 from protocol.claims import DELIVERY_LIFETIME, Claims, Earlier, Who, Why, parse_claims, sha256
 from protocol.envelope import Message, MessageKey, Reply, Trust
@@ -90,10 +91,10 @@ class Settled:
 class Recipient:
     """What a room does with the outcomes of its messages, in the transaction that settles them."""
 
-    lock: Callable[[Transaction, str], object]
-    """takes the row of a line before the outbox's own, the same order as in the transaction of a cause; what it
-    returns is held until the outcome is told, so that the row need not be read twice"""
-    settled: Callable[[Transaction, Settled], None]
+    lock: Callable[[Transaction, str, str], Any]
+    """(transaction, line, first number of the message): locks the row of a line before the outbox's own, the same
+    order as in the transaction of a cause; what it returns is handed to `settled`, so that nothing is read twice"""
+    settled: Callable[[Transaction, Settled, Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,16 @@ class Outbox:
         self.hint()
         return message
 
+    def keep(self, transaction: Transaction, parcel: Parcel) -> Message:
+        """Sign a message to ourselves: it stands in the log, and goes nowhere.
+
+        Raises:
+            TooLarge: the statement has more than 6 KiB.
+        """
+        message = self._signed(parcel, again=None)
+        book_request(transaction, message, now=self.now(), person=parcel.person)
+        return message
+
     def _signed(self, parcel: Parcel, *, again: Earlier | None) -> Message:
         return sign_message(
             parcel.body, aud=parcel.peer, msg=parcel.msg, why=parcel.why, who=parcel.who, lifetime=DELIVERY_LIFETIME,
@@ -157,16 +168,13 @@ class Outbox:
         free = {peer: (1 if peer in silent else per_peer) - count for peer, count in under_way.items()}
         without = {one.peer for one in peers if one.paused_until is not None and one.paused_until > now}
         without |= {peer for peer, places in free.items() if places <= 0}
-        claimed = []
-        for *key, fence, peer in store.due_messages(transaction.session, now=now, without=without, limit=limit):
-            places = free.setdefault(peer, 1 if peer in silent else per_peer)
-            if places <= 0:
-                continue
-            row = store.claim_message(transaction.session, tuple(key), fence, until=now + LEASE)  # type: ignore[arg-type]
-            if row is not None:
-                free[peer] = places - 1
-                claimed.append(self._claimed(row))
-        return claimed, silent
+        asked: list[Fetch] = []
+        for peer in sorted(store.waiting_peers(transaction.session) - without, key=lambda _peer: self.random()):
+            places = min(free.get(peer, 1 if peer in silent else per_peer), limit - len(asked))
+            if places > 0:
+                due = store.due_messages(transaction.session, peer, now=now, limit=places)
+                asked += [store.claim_message(transaction.session, one, until=now + LEASE) for one in due]
+        return [self._claimed(row) for fetch in asked for row in fetch()], silent
 
     def _claimed(self, row: tuple[Any, ...]) -> Claimed:
         shard, line, step, jti, first_jti, first_digest, peer, msg, statement, body, fence, attempts, unknown, ends = (
@@ -196,7 +204,7 @@ class Outbox:
         """Store an outcome, let the next of the line go, and tell the room; False when another process had it."""
         claimed, now = settled.claimed, self.now()
         recipient = self.recipients.get(claimed.msg)
-        _held = recipient.lock(transaction, claimed.line) if recipient is not None else None
+        held = recipient.lock(transaction, claimed.line, claimed.first.jti) if recipient is not None else None
         is_dead = settled.state == "dead"
         body = self.vault.encrypt(claimed.message.body, _context(claimed.line, claimed.key[2])) if is_dead else None
         if not store.end_message(
@@ -211,7 +219,7 @@ class Outbox:
             shard, line, step = claimed.key
             transaction.add(store.FREE_NEXT, (shard, line, step + 1, now))
         if recipient is not None:
-            recipient.settled(transaction, settled)
+            recipient.settled(transaction, settled, held)
         return True
 
     def postpone(
@@ -279,7 +287,7 @@ class Outbox:
             raise NotFound("no such message is dead; only those can be given up")
         now, recipient = self.now(), self.recipients.get(row.msg)
         if recipient is not None:
-            recipient.lock(transaction, row.line)
+            recipient.lock(transaction, row.line, row.first_jti)
         row.state, row.detail, row.settled_at = "given-up", reason[:500], now
         transaction.session.add(row)
         transaction.session.flush()

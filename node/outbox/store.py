@@ -1,17 +1,17 @@
 """Queries of the outbox's tables; nothing here commits."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, insert, select, tuple_, update
+from sqlalchemy import bindparam, func, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
 from node.outbox.tables import OutboxMessage, OutboxPeer
 from node.storage.encryption import shard_key
-from node.storage.prepared import Prepared, Row
+from node.storage.prepared import Fetch, Prepared
 
 ADD_OUTBOX = Prepared(insert(OutboxMessage))
 """A message on its way: `outbox_row`."""
@@ -52,27 +52,35 @@ def last_of_line(session: Session, line: str) -> tuple[int, str] | None:
     return (int(rows[0][0]), str(rows[0][1])) if rows else None
 
 
-def _due(state: Any, now: Any, limit: Any) -> Any:
-    return (
-        select(
-            col(OutboxMessage.shard_key),
-            col(OutboxMessage.line),
-            col(OutboxMessage.step),
-            col(OutboxMessage.fence),
-            col(OutboxMessage.peer),
-        )
-        .where(
-            col(OutboxMessage.state) == state,
-            col(OutboxMessage.is_next).is_(True),
-            col(OutboxMessage.next_at) <= now,
-            col(OutboxMessage.lease_until).is_(None) | (col(OutboxMessage.lease_until) < now),
-        )
-        .order_by(col(OutboxMessage.next_at))
-        .limit(limit)
+_DUE = Prepared(
+    select(
+        col(OutboxMessage.shard_key), col(OutboxMessage.line), col(OutboxMessage.step), col(OutboxMessage.fence)
     )
+    .where(
+        col(OutboxMessage.state) == bindparam("of_state"),
+        col(OutboxMessage.is_next).is_(True),
+        col(OutboxMessage.peer) == bindparam("of_peer"),
+        col(OutboxMessage.next_at) <= bindparam("moment"),
+        col(OutboxMessage.lease_until).is_(None) | (col(OutboxMessage.lease_until) < bindparam("moment")),
+    )
+    .order_by(col(OutboxMessage.next_at))
+    .limit(bindparam("most")),
+    "of_state", "of_peer", "moment", "most",
+)  # fmt: skip
 
 
-_DUE = Prepared(_due(bindparam("of_state"), bindparam("moment"), bindparam("most")), "of_state", "moment", "most")
+def _next_peer(after: Any = None) -> Any:
+    named = select(func.min(col(OutboxMessage.peer))).where(
+        col(OutboxMessage.state) == bindparam("of_state"), col(OutboxMessage.is_next).is_(True)
+    )
+    return named if after is None else named.where(col(OutboxMessage.peer) > after)
+
+
+_FIRST_PEER = _next_peer().scalar_subquery()
+_PEERS = select(_FIRST_PEER.label("peer")).cte("peers", recursive=True)
+_PEERS = _PEERS.union_all(select(_next_peer(_PEERS.c.peer).scalar_subquery()).where(_PEERS.c.peer.is_not(None)))
+_WAITING_PEERS = Prepared(select(_PEERS.c.peer), "of_state")
+"""From peer to peer by the index: the cost is that of the peers, not of what waits for them."""
 _SILENT = Prepared(
     select(
         col(OutboxPeer.peer),
@@ -84,20 +92,22 @@ _SILENT = Prepared(
 )
 
 
-def due_messages(
-    session: Session, *, now: datetime, without: Collection[str], limit: int
-) -> Sequence[tuple[int, str, int, int, str]]:
-    """Return (shard key, line, step, fence, peer) of messages whose turn has come, longest waiting first."""
-    if not without:
-        return _DUE.rows(session, WAITING, now, limit)
-    query = _due(WAITING, now, limit).where(col(OutboxMessage.peer).not_in(list(without)))
-    return [tuple(row) for row in session.execute(query)]
+def waiting_peers(session: Session) -> set[str]:
+    """Return the peers for which something waits whose turn in its line has come."""
+    return {peer for (peer,) in _WAITING_PEERS.rows(session, WAITING) if peer is not None}
 
 
-def claim_message(session: Session, key: tuple[int, str, int], fence: int, *, until: datetime) -> Row | None:
-    """Take a message if nobody has since it was found due; return what `_CLAIMED` names, its new fence included."""
-    rows = _CLAIM.rows(session, *key, fence, WAITING, until)
-    return rows[0] if rows else None
+def due_messages(session: Session, peer: str, *, now: datetime, limit: int) -> Sequence[tuple[int, str, int, int]]:
+    """Return (shard key, line, step, fence) of messages to a peer whose turn has come, longest waiting first."""
+    return _DUE.rows(session, WAITING, peer, now, limit)
+
+
+def claim_message(session: Session, due: tuple[int, str, int, int], *, until: datetime) -> Fetch:
+    """Take a message if nobody has since it was found due; what is returned brings its row, or none.
+
+    The row has what `_CLAIMED` names, its new fence included.
+    """
+    return _CLAIM.asked(session, *due, WAITING, until)
 
 
 _OURS = (

@@ -18,7 +18,7 @@ class OutboxMessage(SQLModel, table=True):
     __tablename__ = "outbox"
     __shard__ = "shard_key = shard_key(line)"
     __table_args__ = (
-        Index("outbox_due", "state", "is_next", "next_at"),
+        Index("outbox_due", "state", "is_next", "peer", "next_at"),
         Index("outbox_by_peer", "peer", "state", "next_at"),
         Index("outbox_by_jti", "jti"),
     )

@@ -155,33 +155,60 @@ def _add_parts(counts: dict[CountKey, Sums], told: Told) -> None:
             counts[key] = plus(counts.get(key, NOTHING), Sums(part.n, part.total, part.promised, part.kept))
 
 
-def plus(one: Sums, other: Sums) -> Sums:
-    """Return two sums together."""
-    return Sums(*(a + b for a, b in zip(one, other, strict=True)))
+def plus(one: Sums, other: Sums, sign: int = 1) -> Sums:
+    """Return two sums together, or what is left of one without the other."""
+    return Sums(*(a + sign * b for a, b in zip(one, other, strict=True)))
 
 
-def spans_of(first: date, last: date) -> Iterator[tuple[str, date, date]]:
-    """Yield what covers the days from `first` to `last`: whole years, months around them, days around those."""
-    months = _first_of_month(first), (last + ONE_DAY).replace(day=1)
-    years = _first_of_year(months[0]), months[1].replace(month=1)
+class Span(NamedTuple):
+    """Days whose sums are added, or taken away again (`sign` -1); both days belong to it."""
+
+    name: str
+    first: date
+    last: date
+    sign: int = 1
+
+
+def spans_of(first: date, last: date) -> Iterator[Span]:
+    """Yield what covers the days from `first` to `last`: whole years, the months around them, and parts of months.
+
+    Of a month of which more than half is asked, the rest is taken away: no more than two halves of months by days.
+    """
     if first > last:
         return
-    if months[0] >= months[1]:
-        yield DAY, first, last
+    if first.replace(day=1) == last.replace(day=1):
+        yield from _within_month(first, last)
         return
-    inner = years if years[0] < years[1] else (months[1], months[1])
-    edges = (DAY, first, months[0]), (MONTH, months[0], inner[0]), (YEAR, *inner), (MONTH, inner[1], months[1])
-    for span, begin, end in (*edges, (DAY, months[1], last + ONE_DAY)):
-        if begin < end:
-            yield span, begin, end - ONE_DAY
+    months = (first if first.day == 1 else _next_month(first)), (last + ONE_DAY).replace(day=1)
+    if first < months[0]:
+        yield from _within_month(first, months[0] - ONE_DAY)
+    yield from _whole(*months)
+    if months[1] <= last:
+        yield from _within_month(months[1], last)
 
 
-def _first_of_year(day: date) -> date:
-    return day if (day.month, day.day) == (1, 1) else date(day.year + 1, 1, 1)
+def _whole(begin: date, end: date) -> Iterator[Span]:
+    """Yield whole years and the months around them; `end` is the first day that does not belong to it."""
+    january = begin if begin.month == 1 else date(begin.year + 1, 1, 1)
+    years = (january, end.replace(month=1)) if january < end.replace(month=1) else (end, end)
+    for name, since, until in ((MONTH, begin, years[0]), (YEAR, *years), (MONTH, years[1], end)):
+        if since < until:
+            yield Span(name, since, until - ONE_DAY)
 
 
-def _first_of_month(day: date) -> date:
-    return day if day.day == 1 else (day.replace(day=28) + timedelta(days=4)).replace(day=1)
+def _within_month(first: date, last: date) -> Iterator[Span]:
+    begin, end = first.replace(day=1), _next_month(first) - ONE_DAY
+    if 2 * ((last - first).days + 1) <= end.day:
+        yield Span(DAY, first, last)
+        return
+    yield Span(MONTH, begin, end)
+    for since, until in ((begin, first - ONE_DAY), (last + ONE_DAY, end)):
+        if since <= until:
+            yield Span(DAY, since, until, -1)
+
+
+def _next_month(day: date) -> date:
+    return (day.replace(day=28) + timedelta(days=4)).replace(day=1)
 
 
 def format_parts(parts: Sequence[Part]) -> str:

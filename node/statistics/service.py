@@ -171,11 +171,11 @@ Summed = dict[tuple[str, ...], Sums]
 
 def _sums(session: Session, asked: Asked) -> Summed:
     found: Summed = {}
-    for span, first, last in spans_of(asked.first, asked.last):
-        for row in store.counts(session, span, first, last, _matching(asked)):
-            key, sums = tuple(row[:6]), Sums(*(int(one) for one in row[6:]))
-            found[key] = plus(found.get(key, NOTHING), sums)
-    return found
+    for span in spans_of(asked.first, asked.last):
+        for row in store.counts(session, span, _matching(asked)):
+            key, sums = tuple(row[:6]), Sums(*map(int, row[6:]))
+            found[key] = plus(found.get(key, NOTHING), sums, span.sign)
+    return {key: sums for key, sums in found.items() if sums != NOTHING}
 
 
 def _matching(asked: Asked) -> dict[str, str]:

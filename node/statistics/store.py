@@ -15,6 +15,7 @@ from node.statistics.reckoning import (
     Counted,
     CountKey,
     OpenKey,
+    Span,
     Sums,
     Told,
     format_parts,
@@ -152,11 +153,11 @@ def clear(session: Session) -> None:
         session.execute(delete(table))
 
 
-def counts(session: Session, span: str, first: date, last: date, matching: Mapping[str, str]) -> list[Any]:
-    """Return sums over spans of one kind, by all but the day: key without span and day, then `Sums`."""
+def counts(session: Session, span: Span, matching: Mapping[str, str]) -> list[Any]:
+    """Return the sums of a span by all but the day: key without span and day, then `Sums`."""
     keys = [getattr(CountRow, name) for name in _COUNT_KEYS[2:]]
     query = select(*keys, *(func.sum(getattr(CountRow, name)) for name in Sums._fields)).where(
-        col(CountRow.span) == span, col(CountRow.day) >= first, col(CountRow.day) <= last
+        col(CountRow.span) == span.name, col(CountRow.day) >= span.first, col(CountRow.day) <= span.last
     )
     return list(session.execute(_matching(query, CountRow, matching).group_by(*keys)))
 

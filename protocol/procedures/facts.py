@@ -17,6 +17,7 @@ TEXT_MAX: Final = 4_000
 LINE_MAX: Final = 200
 LINES_MAX: Final = 40
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_NAME: Final = re.compile(r"[A-Z][0-9A-Z_-]{0,39}")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -35,7 +36,7 @@ Check = Callable[[Any], Sequence[Fault]]
 
 
 def check_data(fields: Sequence[EventField], data: Mapping[str, Any], checks: Mapping[str, Check]) -> list[Fault]:
-    """Return what is wrong with an event's data; `checks` judge the types `answer` and `materials`."""
+    """Return what is wrong with an event's data; `checks` judge the types that the catalogue knows."""
     known = {one.name: one for one in fields}
     faults = [
         Fault("?", "unknown", "有不认识的字段", "there is an unknown field") for name in data if name not in known
@@ -81,6 +82,8 @@ _FORMS: Final[dict[str, Callable[[Any, EventField], bool]]] = {
     "division": lambda value, _told: _is_division(value),
     "answer": lambda value, _told: isinstance(value, dict),
     "materials": lambda value, _told: isinstance(value, list) and len(value) <= LINES_MAX,
+    "fen": lambda value, _told: type(value) is int and 0 <= value < 2**63,
+    "name": lambda value, _told: isinstance(value, str) and bool(_NAME.fullmatch(value)),
 }
 _ZH: Final = {
     "text": "应为 1 至 4000 个字",
@@ -90,6 +93,8 @@ _ZH: Final = {
     "division": "应为六位行政区划代码",
     "answer": "应为答复内容",
     "materials": "应为材料清单",
+    "fen": "应为以分为单位的整数",
+    "name": "应为编号或代码",
 }
 _EN: Final = {
     "text": "has 1 to 4000 characters",
@@ -99,4 +104,6 @@ _EN: Final = {
     "division": "is a six-digit division",
     "answer": "is an answer",
     "materials": "is a list of materials",
+    "fen": "is an amount in whole fen",
+    "name": "is a number or code",
 }

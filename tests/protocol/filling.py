@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from config.data import catalogue_bytes, read_catalogue
 from protocol.catalogue import Item, Rule, parse_catalogue
 
-ITEMS = parse_catalogue(catalogue_bytes()).items
+CATALOGUE = parse_catalogue(catalogue_bytes())
+ITEMS = CATALOGUE.items
 RAW = {one["code"]: one for one in read_catalogue()["items"]}
 AGENT_CODE = "AGENT_AUTHORISATION"
 PERSON = "450400195708151014"

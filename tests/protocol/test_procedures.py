@@ -38,7 +38,9 @@ SIGN, DECIDE = act("sign", "officer"), act("decide", "officer")
 
 
 def test_every_mode_starts_somewhere_and_every_state_but_the_closed_can_be_left() -> None:
-    assert PACK.procedures.keys() == {"UNIFORM", "COLLECT", "JOINT"}
+    assert PACK.procedures.keys() == {
+        "UNIFORM", "COLLECT", "JOINT", "TRANSFER", "TRANSFER_OUT", "RETIREMENT", "CALL_BACK",
+    }  # fmt: skip
     for procedure in PACK.procedures.values():
         left = {origin for row in procedure.transitions for origin in row.origins}
         assert {name for name, stage in procedure.stages.items() if not stage.closed} <= left
@@ -53,6 +55,16 @@ def test_every_mode_starts_somewhere_and_every_state_but_the_closed_can_be_left(
         (lambda pack: pack["procedures"]["UNIFORM"].update(start="NOWHERE"), "start"),
         (lambda pack: pack["procedures"]["UNIFORM"].update(clock="never"), "clock"),
         (lambda pack: pack["procedures"]["UNIFORM"]["states"]["ACCEPTED"].update(turn="citizen"), "turn"),
+        (lambda pack: pack["procedures"]["UNIFORM"]["states"]["ACCEPTED"].update(within=0), "within"),
+        (lambda pack: pack["procedures"]["TRANSFER"]["transitions"][0].update(parts="some"), "parts"),
+        (lambda pack: pack["procedures"]["TRANSFER"]["transitions"][0].update(part="shut"), "parts"),
+        (lambda pack: pack["procedures"]["TRANSFER"]["transitions"][0].update(balance="nearly"), "balance"),
+        (lambda pack: pack["items"]["PEN-TRANSFER"].update(procedure="NONE"), "procedure"),
+        (lambda pack: pack["items"]["PEN-TRANSFER"]["legs"]["OUT"].update(procedure="NONE"), "procedure of OUT"),
+        (
+            lambda pack: pack["items"]["PEN-TRANSFER"]["legs"].update(o=pack["items"]["PEN-TRANSFER"]["legs"]["OUT"]),
+            "name of o",
+        ),
         (lambda pack: pack["procedures"]["UNIFORM"]["transitions"][0].update(by="citizen"), "by"),
         (lambda pack: pack["procedures"]["UNIFORM"]["transitions"][0].update(roles=[]), "roles"),
         (lambda pack: pack["procedures"]["UNIFORM"]["transitions"][0].update(roles=["king"]), "roles"),

@@ -2,7 +2,9 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -23,14 +25,26 @@ def wire(network: TestNetwork) -> Wire:
 
 
 @pytest.fixture
-def second_url(
+def new_database(
     database_url: str, sqlite_template: Path, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[str]:
+) -> Iterator[Callable[[], str]]:
+    """Function that makes another migrated database of the same kind, and returns its URL."""
+    with ExitStack() as stack:
+
+        def make() -> str:
+            if database_url.startswith("sqlite"):
+                return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / f'{uuid4()}.db')}"
+            making = request.getfixturevalue("postgresql").make("migrated")
+            stack.callback(next, making, None)
+            return str(next(making))
+
+        yield make
+
+
+@pytest.fixture
+def second_url(new_database: Callable[[], str]) -> str:
     """URL of another database of the same kind."""
-    if database_url.startswith("sqlite"):
-        yield f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'second.db')}"
-    else:
-        yield from request.getfixturevalue("postgresql").make("migrated")
+    return new_database()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from node.cases.room import Step, rules_of
 from node.statistics import service
 from node.statistics.service import Asked, Part
 from node.statistics.tables import CountRow  # noqa: F401 - it fills the metadata
+from node.storage.unit_of_work import Transaction
 from protocol.catalogue import parse_catalogue
 from protocol.deadlines import Calendars
 from protocol.procedures.engine import CaseState, Span
@@ -83,7 +84,7 @@ def test_a_whole_case_is_counted_the_same_in_both_cities_and_from_its_transcript
 
 
 def test_a_rejection_names_its_reason_and_a_withdrawal_takes_no_days(telling_cities: Pair) -> None:
-    rejecting = [("sign", OFFICER, {}), ("decide", OFFICER, {"answer": REJECTED}), ("review", REVIEWER, {})]
+    rejecting = [("sign", OFFICER, {}), ("decide", OFFICER, {"answer": REJECTED}), ("review", REVIEWER, {}), STEPS[-1]]
     withdrawing = [("sign", OFFICER, {}), ("withdraw", CLERK, {"reason": "本人不再申请"})]
     asyncio.run(played(telling_cities, rejecting, withdrawing))
     ours, theirs = (statistics(city) for city in telling_cities)
@@ -97,7 +98,7 @@ def test_a_rejection_names_its_reason_and_a_withdrawal_takes_no_days(telling_cit
 def test_an_answer_that_was_returned_to_its_officer_does_not_count(telling_cities: Pair) -> None:
     again = ("decide", OFFICER, {"answer": answer()})
     steps = [("sign", OFFICER, {}), ("decide", OFFICER, {"answer": REJECTED}), ("return", REVIEWER, {"reason": "r"})]
-    asyncio.run(played(telling_cities, [*steps, again, ("review", REVIEWER, {})]))
+    asyncio.run(played(telling_cities, [*steps, again, *STEPS[2:]]))
     told = statistics(telling_cities[0])
     assert (told["refusals"], [one["result"] for one in told["decisions"]]) == ([], ["APPROVED"])
     assert rebuilt(telling_cities[0]) == told
@@ -110,7 +111,13 @@ def test_due_days_that_move_are_told_and_are_no_event(telling_cities: Pair) -> N
     told: list[Step] = []
     object.__setattr__(city.room, "tell", lambda _tx, step: told.append(step))
     number = city.rows("SELECT number FROM cases")[0][0]
-    city.database.write(lambda tx: store.change_case(tx.session, number, due_on=date(2020, 1, 2)))
+
+    def move(transaction: Transaction) -> None:
+        row = store.locked_case(transaction.session, number)
+        assert row is not None
+        store.change_case(transaction.session, row, due_on=date(2020, 1, 2))
+
+    city.database.write(move)
     assert city.database.write(lambda tx: transcripts.count_time(city.room, tx, number))
     assert [(one.event, one.seq) for one in told] == [(None, 1)]
     city.database.write(lambda tx: telling.tell(city.room, tx, told[0]))
@@ -131,26 +138,31 @@ def a_step(event: str, data: dict[str, Any], after: CaseState) -> Step:
     return Step("KS1", 3, "450400", "442000", RULES, event, datetime.fromisoformat(ENDED), data, before, after)
 
 
-def test_minutes_are_counted_without_pauses_and_begun_ones_count() -> None:
-    begun, ended = (datetime.fromisoformat(str(one)) for one in (DECIDED.clock_from, DECIDED.clock_ended))
-    assert telling._minutes(DECIDED, begun, ended) == 31
-
-
 def test_a_leg_whose_calendar_is_missing_is_finished_and_its_days_are_not_counted() -> None:
     told = telling.told_of(a_step("review", {}, DECIDED), Calendars({}), None)
     assert [one for one in told.parts if one.measure == "finished"] == [Part("finished", "TOTAL", "uncounted")]
 
 
+PAID = {"expected": 4_497_235, "arrived": 4_497_228}
+
+
 @pytest.mark.parametrize(
     ("event", "data", "parts"),
     [
-        ("fund-ordered", {"amount_fen": 4_497_235}, [Part("instructed", total=4_497_235)]),
-        ("reconcile", {"amount_fen": 4_497_235, "difference_fen": 0}, [Part("reconciled", total=4_497_235)]),
-        ("reconcile", {"amount_fen": 4_497_235, "difference_fen": 7}, [Part("mismatched", total=7)]),
+        ("fund-order", {"order": {"total_fen": 4_497_235}}, [Part("instructed", total=4_497_235)]),
+        ("reconcile", {}, [Part("reconciled", total=4_497_228)]),
+        ("mismatch", {}, [Part("mismatched", total=7)]),
         ("decline", {"reason": "材料不齐"}, [Part("refused", detail="OTHER")]),
-        ("return-letter", {"reason": "NO_RELATION"}, [Part("refused", detail="NO_RELATION")]),
+        ("return-letter", {"code": "NO_RELATION", "reason": "r"}, [Part("refused", detail="NO_RELATION")]),
     ],
 )
 def test_events_of_money_and_refusals(event: str, data: dict[str, Any], parts: list[Part]) -> None:
-    step = a_step(event, data, replace(DECIDED, clock_ended=None))
+    step = a_step(event, data, replace(DECIDED, clock_ended=None, amounts=PAID))
     assert list(telling.told_of(step, Calendars({}), None).parts) == parts
+
+
+def test_a_case_on_the_fast_track_has_taken_minutes_without_its_pauses() -> None:
+    rules = rules_of(parse_catalogue(catalogue_bytes()), parse_pack(procedures_bytes()), "PEN-RETIRE")
+    step = replace(a_step("review", {}, replace(DECIDED, flags=("fast",))), rules=rules)
+    told = telling.told_of(step, Calendars({}), None)
+    assert Part("finished", "FAST_TRACK", "minute", 1, 30, 30, 0) in told.parts, "thirty minutes and a half"

@@ -4,12 +4,13 @@ import asyncio
 import dataclasses
 import hashlib
 import json
+from datetime import date
 
-from node.cases import service
+from node.cases import foreseeing, service
 from node.cases.documents import documents_of
 from node.cases.jobs import CaseJobs
 from node.membership.service import calendars_in_force
-from protocol.deadlines import Calendars
+from protocol.deadlines import Calendars, parse_calendar
 from protocol.envelope import Trust
 from tests.node.cases.two_cities import BY_DIGEST, DOCUMENTS, NAMED, CaseCity, application, running, settle
 
@@ -45,6 +46,15 @@ def test_an_official_calendar_moves_the_provisional_days_of_open_cases(cities: P
             jobs = CaseJobs(accepting.room, accepting.writer)
             await jobs.count_times()
             assert str(accepting.row(number).due_on) == "2027-01-04"
+            with accepting.database.reading() as session:
+                found = Calendars({2026: parse_calendar(DOCUMENTS["calendar-2026"]), 2027: parse_calendar(data)})
+                foreseen = list(foreseeing.moved_days(session, accepting.room.documents, found))
+                assert foreseen == [(number, date(2027, 1, 4), date(2027, 1, 2))]
+                assert foreseeing.staying(session) == {"PEN-LUMPSUM": 1}
+                newer = DOCUMENTS["procedures"].replace(b'"due_soon_working_days": 1', b'"due_soon_working_days": 2')
+                (told,) = foreseeing.procedures_would(session, accepting.room.documents, newer)
+                assert "due soon" in told.en
+                assert foreseeing.catalogue_would(session, accepting.room.documents, DOCUMENTS["catalogue"]) == []
             _bring_into_force(accepting, data)
             await jobs.count_times()
             return number
@@ -65,7 +75,7 @@ def _bring_into_force(city: CaseCity, calendar: bytes) -> None:
     fresh = documents_of(
         lambda _session, one: known.get(one),
         lambda session: calendars_in_force(session, manifest, known),
-        lambda: changed,
+        lambda: changed.manifest,
         NAMED,
     )
     object.__setattr__(city.room, "documents", fresh)

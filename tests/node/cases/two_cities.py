@@ -200,7 +200,7 @@ def documents_under(trust: list[Trust]) -> Documents:
     return documents_of(
         lambda _session, digest: BY_DIGEST.get(digest),
         lambda session: calendars_in_force(session, trust[0].manifest, BY_DIGEST),
-        lambda: trust[0],
+        lambda: trust[0].manifest,
         NAMED,
     )
 

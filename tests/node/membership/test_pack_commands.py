@@ -1,7 +1,6 @@
 """`tongban packs`: what is in force, what an import does, and that no refused file leaves a trace."""
 
 import json
-from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +13,7 @@ from typer.testing import CliRunner, Result
 from config.data import catalogue_bytes, procedures_bytes
 from node.audit.service import entries
 from node.membership import pack_commands
-from node.membership.packs import Affected, Moved
+from node.membership.packs import Affected, Effects, Examined, Kind, Moved
 from node.membership.service import DOCUMENT_MAX_BYTES, accept_version, stored_document
 from node.storage.unit_of_work import Database
 from node.terminal import Terminal
@@ -183,24 +182,44 @@ def test_a_file_that_is_not_there_is_a_mistake_of_the_command_line(desk: Desk) -
 
 
 def test_due_days_that_a_calendar_would_move_are_asked_of_whoever_knows_cases(desk: Desk) -> None:
-    asked: list[Calendars] = []
+    asked: list[Calendars | None] = []
 
-    def affected(node: Any, calendars: Calendars) -> Sequence[Moved]:
+    def affected(node: Any, found: Examined, _data: bytes) -> Effects:
         assert node.database is desk.node
-        asked.append(calendars)
-        return [Moved("KS450400202612250000013", date(2027, 1, 18), date(2027, 1, 19))]
+        asked.append(found.calendars)
+        return Effects(moved=[Moved("KS450400202612250000013", date(2027, 1, 18), date(2027, 1, 19))])
 
     desk.affected = affected
     done = desk.data("import", desk.file(OFFICIAL), "--dry-run")
     assert done["affected"] == [{"number": "KS450400202612250000013", "before": "2027-01-18", "after": "2027-01-19"}]
+    assert asked[0] is not None
     assert {year: one.digest for year, one in asked[0].by_year.items()} == {2027: name_of(OFFICIAL)}
     shown = desk.run("import", desk.file(OFFICIAL), "--dry-run").stdout
     assert all(word in shown for word in ("Due dates that change: 1", "KS450400202612250000013", "2027-01-19"))
-    desk.affected = lambda node, calendars: []
+    desk.affected = lambda node, found, data: Effects()
     assert "Due dates that change: 0" in desk.run("import", desk.file(OFFICIAL), "--dry-run").stdout
 
 
-def test_nothing_is_said_of_due_days_where_nobody_knows_cases_or_the_file_is_no_calendar(desk: Desk) -> None:
+def test_a_newer_pack_tells_what_changes_and_which_cases_stay(desk: Desk) -> None:
+    newer = json.loads(procedures_bytes())
+    newer["version"] = "9.0.0"
+
+    def affected(_node: Any, found: Examined, data: bytes) -> Effects:
+        assert (found.described.kind, json.loads(data)["version"]) == (Kind.PROCEDURES, "9.0.0")
+        return Effects(differs=[("UNIFORM", "步骤 sign 取消", "the step sign is gone")], staying={"PEN-LUMPSUM": 3})
+
+    desk.affected = affected
+    file = desk.file(json.dumps(newer).encode())
+    done = desk.data("import", file, "--dry-run")
+    assert done["differs"] == [{"at": "UNIFORM", "zh": "步骤 sign 取消", "en": "the step sign is gone"}]
+    assert done["staying"] == {"PEN-LUMPSUM": 3}
+    shown = desk.run("import", file, "--dry-run").stdout, desk.run("import", file, "--dry-run", lang="zh").stdout
+    assert "UNIFORM: the step sign is gone" in shown[0]
+    assert "3 open cases stay under the version of their opening" in shown[0]
+    assert "在办的 3 件仍按受理时的版本办理" in shown[1]
+
+
+def test_nothing_is_said_of_cases_where_nobody_knows_them_or_the_document_is_in_force(desk: Desk) -> None:
     assert "affected" not in desk.data("import", desk.file(OFFICIAL), "--dry-run")
-    desk.affected = lambda node, calendars: pytest.fail("a catalogue moves no due day")
-    assert "affected" not in desk.data("import", desk.file(catalogue_bytes()), "--dry-run")
+    desk.affected = lambda node, found, data: pytest.fail("what is in force changes nothing")
+    assert "staying" not in desk.data("import", desk.file(catalogue_bytes()), "--dry-run")

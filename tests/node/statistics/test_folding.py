@@ -26,12 +26,7 @@ ON_BOTH = settings(max_examples=15, suppress_health_check=[HealthCheck.function_
 
 
 def sums_of(session: Session, first: date, last: date) -> dict[tuple[Any, ...], list[int]]:
-    found: dict[tuple[Any, ...], Sums] = {}
-    for span, begin, end in spans_of(first, last):
-        for row in store.counts(session, span, begin, end, {}):
-            key = tuple(row[:6])
-            found[key] = plus(found.get(key, NOTHING), Sums(*map(int, row[6:])))
-    return {key: list(value) for key, value in found.items()}
+    return {key: list(sums) for key, sums in service._sums(session, Asked(first, last)).items()}
 
 
 def open_of(session: Session) -> Counter[tuple[Any, ...]]:
@@ -235,32 +230,33 @@ def test_a_moved_due_day_moves_the_case_and_nothing_else(database: Database) -> 
 @pytest.mark.parametrize(
     ("first", "last", "spans"),
     [
-        ("2026-01-01", "2026-01-31", [("month", "2026-01-01", "2026-01-31")]),
-        ("2026-01-02", "2026-01-31", [("day", "2026-01-02", "2026-01-31")]),
-        ("2026-01-31", "2026-02-01", [("day", "2026-01-31", "2026-02-01")]),
-        ("2025-12-31", "2026-02-01",
-         [("day", "2025-12-31", "2025-12-31"), ("month", "2026-01-01", "2026-01-31"),
-          ("day", "2026-02-01", "2026-02-01")]),
-        ("2023-12-31", "2026-02-01",
-         [("day", "2023-12-31", "2023-12-31"), ("year", "2024-01-01", "2025-12-31"),
-          ("month", "2026-01-01", "2026-01-31"), ("day", "2026-02-01", "2026-02-01")]),
-        ("2025-11-30", "2026-12-31",
-         [("day", "2025-11-30", "2025-11-30"), ("month", "2025-12-01", "2025-12-31"),
-          ("year", "2026-01-01", "2026-12-31")]),
+        ("2026-01-01", "2026-01-31", ["+month 2026-01-01 2026-01-31"]),
+        ("2026-01-02", "2026-01-31", ["+month 2026-01-01 2026-01-31", "-day 2026-01-01 2026-01-01"]),
+        ("2026-01-20", "2026-01-31", ["+day 2026-01-20 2026-01-31"]),
+        ("2026-01-31", "2026-02-01", ["+day 2026-01-31 2026-01-31", "+day 2026-02-01 2026-02-01"]),
+        ("2023-12-31", "2026-02-01", ["+day 2023-12-31 2023-12-31", "+year 2024-01-01 2025-12-31",
+                                      "+month 2026-01-01 2026-01-31", "+day 2026-02-01 2026-02-01"]),
+        ("2025-11-30", "2026-12-31", ["+day 2025-11-30 2025-11-30", "+month 2025-12-01 2025-12-31",
+                                      "+year 2026-01-01 2026-12-31"]),
         ("2026-02-02", "2026-02-01", []),
     ],
 )  # fmt: skip
-def test_a_range_is_whole_years_and_the_months_and_days_around_them(first: str, last: str, spans: list[Any]) -> None:
+def test_a_range_is_whole_years_months_and_parts_of_months(first: str, last: str, spans: list[str]) -> None:
     found = spans_of(date.fromisoformat(first), date.fromisoformat(last))
-    assert [(span, *map(str, days)) for span, *days in found] == spans
+    assert [f"{'+' if one.sign > 0 else '-'}{one.name} {one.first} {one.last}" for one in found] == spans
 
 
 @given(st.dates(date(2024, 1, 1), date(2026, 12, 31)), st.integers(0, 1_200))
-def test_spans_hold_each_day_of_a_range_once(first: date, days: int) -> None:
-    last, seen = first + timedelta(days=days), Counter[date]()
-    for _, begin, end in spans_of(first, last):
-        seen.update(begin + timedelta(days=n) for n in range((end - begin).days + 1))
-    assert seen == Counter(first + timedelta(days=n) for n in range(days + 1))
+def test_spans_hold_each_day_of_a_range_once_and_few_days(first: date, days: int) -> None:
+    last, seen, by_days = first + timedelta(days=days), Counter[date](), 0
+    for span in spans_of(first, last):
+        length = (span.last - span.first).days + 1
+        by_days += length if span.name == "day" else 0
+        for n in range(length):
+            seen[span.first + timedelta(days=n)] += span.sign
+    assert +seen == Counter(first + timedelta(days=n) for n in range(days + 1))
+    assert not -seen
+    assert by_days <= 30
 
 
 def test_a_reason_that_may_name_a_person_is_no_reason() -> None:

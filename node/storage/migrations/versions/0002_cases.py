@@ -46,7 +46,7 @@ def _outbox() -> None:
     )
     op.create_index("outbox_by_jti", "outbox", ["jti"])
     op.create_index("outbox_by_peer", "outbox", ["peer", "state", "next_at"])
-    op.create_index("outbox_due", "outbox", ["state", "is_next", "next_at"])
+    op.create_index("outbox_due", "outbox", ["state", "is_next", "peer", "next_at"])
     op.create_table(
         "outbox_peer",
         sa.Column("peer", sa.String(6), primary_key=True),
@@ -103,6 +103,7 @@ def _cases() -> None:
         sa.Column("catalogue", sa.String(64), nullable=False),
         sa.Column("procedures", sa.String(64), nullable=False),
         sa.Column("follows", sa.String(23)),
+        sa.Column("leg", sa.String(16), nullable=False),
         sa.Column("halted", sa.String(64), nullable=False),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
