@@ -74,7 +74,6 @@ def begin_transcript(
         side=BOTH if side == BOTH else ACCEPTING,
         **beginning(rules, opening.application, accepting=claims.iss, responsible=responsible),
     )
-    subject = room.vault.blind_index(*person_of(opening.application))
     store.add_case(
         transaction,
         {
@@ -86,7 +85,7 @@ def begin_transcript(
             "side": side,
             "seq": 0,
             "head": at.raw,
-            "subject": subject,
+            "subject": room.vault.blind_index(*person_of(opening.application)),
             "content": seal_content(room, number, opening.application),
             "catalogue": opening.versions.catalogue,
             "procedures": opening.versions.procedures,
