@@ -56,8 +56,21 @@ figure: setup
 		test -f "$$1" || { echo "figure $(N) has no script in tests/figures yet"; exit 2; }; \
 		$(BIN)/python "$$1"
 
-fonts:
-	@echo "Nothing needs fonts yet: they are for printed papers, which join with the documents issue."
+# Fonts for printed papers where the system has none (fonts-noto-cjk): two files of an npm package under the OFL, about 57 MB.
+# They lie beside the environment, never in the repository or the wheel. Noto Sans SC has no extension characters such as U+20BB7.
+FONT_PACKAGE := @expo-google-fonts/noto-sans-sc@0.4.3
+FONT_DIGEST := sha512-9rAwdFTFHbO/u6Cs0gj2jZbW74TGIiaFNQnXYH2s5wA1bzVkwbaviL4t8YUV642eGYjg86eH6DkAEQmfNHDncQ==
+FONTS := .venv/share/fonts/tongban
+
+fonts: setup
+	@command -v npm >/dev/null || { echo "npm is missing. Install it: sudo apt-get install npm; or the fonts: sudo apt-get install fonts-noto-cjk"; exit 3; }
+	@rm -rf $(FONTS).new && mkdir -p $(FONTS).new
+	@cd $(FONTS).new && npm pack --silent $(FONT_PACKAGE) >/dev/null
+	@found="sha512-$$(openssl dgst -sha512 -binary $(FONTS).new/*.tgz | base64 -w0)"; \
+		test "$$found" = "$(FONT_DIGEST)" || { echo "$(FONT_PACKAGE) is not what was checked: $$found"; rm -rf $(FONTS).new; exit 1; }
+	@cd $(FONTS).new && tar -xzf *.tgz --strip-components=2 --wildcards '*/NotoSansSC_400Regular.ttf' '*/NotoSansSC_700Bold.ttf' && rm -f *.tgz
+	@rm -rf $(FONTS) && mv $(FONTS).new $(FONTS)
+	@echo "fonts: Noto Sans SC is in $(FONTS)"
 
 docs: setup
 	@$(BIN)/pytest -q tests/architecture/test_pages.py

@@ -196,6 +196,35 @@ STATISTICS: Final = (
     ),
     Figure("statistics_fold_{sqlite,postgresql}_per_second", "told events added to the sums", "events/s"),
 )
+AMOUNTS: Final = (
+    Figure(
+        "amounts_persons_per_second",
+        "transfer amounts of a person with 30 years of monthly lines, one core",
+        "persons/s",
+        2_000,
+    ),
+    Figure("amounts_sheets_per_second", "information sheets of 30 yearly lines read and checked, one core", "sheets/s"),
+)
+DOCUMENTS: Final = (
+    Figure("document_p50_ms", "a paper from its data to the signed PDF/A, warm worker", "ms", 400, at_most=True),
+    Figure("document_p99_ms", "the same", "ms"),
+    Figure("document_worker_rss_mib", "resident memory of the worker, at most", "MiB", 300, at_most=True),
+    Figure("document_cold_ms", "the first paper, with the start of the worker", "ms"),
+    Figure("document_kib", "a signed paper, on average", "KiB"),
+)
+BATCH: Final = (
+    Figure(
+        "batch_10000_seconds_{sqlite,postgresql}",
+        "10,000 applications of one workbook, validated, opened and in the outbox",
+        "s",
+        90,
+        at_most=True,
+    ),
+    Figure("batch_10000_again_seconds_{sqlite,postgresql}", "the same file once more", "s"),
+    Figure(
+        "batch_10000_mended_seconds_{sqlite,postgresql}", "another file that says the same in every row but one", "s"
+    ),
+)
 FOOTPRINT: Final = (
     Figure(
         "serve_ready_seconds",
@@ -224,6 +253,9 @@ FAMILIES: Final[dict[str, tuple[Figure, ...]]] = {
     "growth": GROWTH,
     "cases": CASES,
     "statistics": STATISTICS,
+    "amounts": AMOUNTS,
+    "documents": DOCUMENTS,
+    "batch": BATCH,
     "footprint": FOOTPRINT,
 }
 """By benchmark, in the order in which pages list them."""

@@ -27,6 +27,11 @@ def procedures_bytes() -> bytes:
     return _document("policy", "procedures.json")
 
 
+def amounts_bytes() -> bytes:
+    """Return the rules of amounts, ages and places, byte for byte."""
+    return _document("policy", "amounts.json")
+
+
 def demo_policy_bytes() -> bytes:
     """Return the release policy of the demo, byte for byte."""
     return _document("policy", "demo-release.json")

@@ -20,6 +20,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     MISSING: ("必填", "required"),
     "string_type": ("类型错误：应为文本", "wrong type: expected text"),
     "int_type": ("类型错误：应为整数", "wrong type: expected a whole number"),
+    "bool_type": ("类型错误：应为 true 或 false", "wrong type: expected true or false"),
     "tuple_type": ("类型错误：应为列表", "wrong type: expected a list"),
     "is_instance_of": ("类型错误：应为文本", "wrong type: expected text"),
     "dataclass_exact_type": ("类型错误：应为文本", "wrong type: expected text"),

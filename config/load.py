@@ -253,6 +253,8 @@ def _from_text(text: str, kind: Any) -> object:
         return _from_text(text, get_args(kind)[0])
     if kind is int and re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()):
         return int(text)
+    if kind is bool and text.strip() in ("true", "false"):
+        return text.strip() == "true"
     if get_origin(kind) is tuple:
         return [_from_text(part.strip(), get_args(kind)[0]) for part in text.split(",")]
     return text

@@ -241,6 +241,36 @@ class Languages(Section):
         return value
 
 
+class Documents(Section):
+    """Printed papers."""
+
+    font_dirs: Annotated[
+        tuple[NodePath, ...],
+        List,
+        Field(max_length=16),
+        Meaning(
+            "文书字体目录，先于系统的 Noto CJK；空表示用系统字体或 make fonts 取得的字体",
+            "folders of fonts for papers, before the system's Noto CJK; empty: the system's, or those of make fonts",
+        ),
+    ] = ()
+    sign: Annotated[
+        bool,
+        Meaning(
+            "用本市 document 证书签名；仅在由本市自己的印章服务签名时关闭",
+            "sign with this city's document certificate; off only where the city's own seal service signs",
+        ),
+    ] = True
+    verify_url: Annotated[
+        ConsoleUrl | None,
+        Optional,
+        Meaning(
+            "二维码中的验真网址；未设时为 console.public_url",
+            "address in the QR code under which a paper is verified; console.public_url when not set",
+            "URL",
+        ),
+    ] = None
+
+
 class Logging(Section):
     """The operating log, which never holds personal data."""
 
@@ -266,6 +296,7 @@ class Settings(Section):
     attachments: Attachments
     certs: Certs
     languages: Languages
+    documents: Documents
     logging: Logging
 
 

@@ -28,7 +28,6 @@ from config.faults import SettingsInvalid
 from config.load import Loaded, Row, explain, load
 from config.settings import Settings
 from node.app import (
-    MIB,
     SOFTWARE,
     Node,
     Running,
@@ -38,9 +37,12 @@ from node.app import (
     shared_documents,
     start,
     utc_now,
+    values_of,
 )
 from node.audit import commands as audit_commands
+from node.batches import commands as batches_commands
 from node.cases import commands as cases_commands
+from node.documents import commands as documents_commands
 from node.foresight import affected
 from node.funds import commands as funds_commands
 from node.membership import commands as membership_commands
@@ -230,31 +232,17 @@ def command_line(terminal: Terminal) -> typer.Typer:
     _mount_serve(app, terminal, opening)
     simulation_commands.mount(app, terminal, opening)
     records_commands.mount(app, terminal, opening)
-    cases_commands.mount(app, terminal, opening, procedure_events())
+    case = cases_commands.mount(app, terminal, opening, procedure_events())
+    batches_commands.mount(case, terminal, opening)
     funds_commands.mount(app, terminal, opening)
     statistics_commands.mount(app, terminal, opening)
     outbox_commands.mount(app, terminal, opening)
+    documents_commands.mount(app, terminal, opening)
     audit_commands.mount(app, terminal, opening)
     operations_commands.mount(app, terminal, opening)
     operations_commands.mount_certs_status(certs_commands, terminal, opening)
     app.add_typer(certs_commands, name="certs")
     return app
-
-
-def values_of(settings: Settings) -> Values:
-    """Return the settings that a diagnosis needs."""
-    secrets = (settings.storage.key_file, settings.certs.passphrase_file, settings.database.password_file)
-    dirs = settings.dirs
-    return Values(
-        member=settings.member.code,
-        clock_warn_seconds=settings.limits.clock_warn_seconds,
-        disk_reserve_bytes=settings.limits.disk_reserve_mib * MIB,
-        warn_days=settings.certs.warn_days,
-        checkpoint_seconds=settings.log.checkpoint_seconds,
-        certs=dirs.certs,
-        directories={"data": dirs.data, "certs": dirs.certs},
-        secrets=tuple(path for path in secrets if path is not None),
-    )
 
 
 def _mount_serve(app: typer.Typer, terminal: Terminal, opening: Opening) -> None:

@@ -18,11 +18,10 @@ from random import SystemRandom
 from typing import Any, Final
 
 import structlog
-from fastapi import FastAPI
 from starlette.routing import Route
 from uuid_utils import uuid7
 
-from config.data import calendar_bytes, catalogue_bytes, procedures_bytes, read_catalogue
+from config.data import amounts_bytes, calendar_bytes, catalogue_bytes, procedures_bytes, read_catalogue
 from config.load import read_secret
 from config.settings import Settings
 from node.attachments import peer as attachments_peer
@@ -32,31 +31,29 @@ from node.attachments.sending import Sending
 from node.attachments.service import Attachments
 from node.audit import peer as audit_peer
 from node.audit.service import Entry, Log
-from node.cases import api as cases_api
+from node.batches.room import Batches
 from node.cases import peer as cases_peer
 from node.cases import telling
-from node.cases.api import CasesDoor
 from node.cases.opening import OpenedCases, open_cases
 from node.cases.receiving import message_handlers as case_handlers
-from node.cases.room import Room
-from node.cases.service import Person, may_read
+from node.cases.room import Room, item_in_force
+from node.cases.service import check_case, may_read, open_case
+from node.documents.opening import open_documents, signing
+from node.documents.service import City, Documents
 from node.exchange import peer as exchange_peer
 from node.exchange.limits import PeerLimits
 from node.exchange.pipeline import Pipeline
 from node.exchange.service import Asking, Learning
 from node.foresight import case_documents
-from node.funds import api as funds_api
-from node.funds.service import Ledger
 from node.membership import peer as membership_peer
 from node.membership import service as membership
 from node.membership.catching_up import CatchUp
 from node.membership.keyring import KeyRing, open_keyring
 from node.membership.service import TrustKeeper, keep_trust
+from node.operations.service import Values
 from node.outbox.delivery import Delivery
 from node.records.connectors.builtin import builtin_ahead, builtin_registry
 from node.records.service import Registry, message_handlers
-from node.statistics import api as statistics_api
-from node.statistics.api import StatisticsDoor
 from node.statistics.jobs import StatisticsJobs
 from node.statistics.service import Room as StatisticsRoom
 from node.storage.encryption import Vault, open_vault
@@ -65,7 +62,6 @@ from node.storage.unit_of_work import Database, Transaction
 from node.storage.writer import Writer
 from node.transport.callers import Callers
 from node.transport.client import PeerClients
-from node.transport.local import acting_by_token, token_of
 from node.transport.messages_route import MESSAGES, Asgi, PeerApp, messages_route
 from node.transport.problems import bare_app
 from node.transport.server import Patience
@@ -144,10 +140,26 @@ def open_node(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> N
     )
 
 
+def values_of(settings: Settings) -> Values:
+    """Return the settings that a diagnosis needs."""
+    secrets = (settings.storage.key_file, settings.certs.passphrase_file, settings.database.password_file)
+    dirs = settings.dirs
+    return Values(
+        member=settings.member.code,
+        clock_warn_seconds=settings.limits.clock_warn_seconds,
+        disk_reserve_bytes=settings.limits.disk_reserve_mib * MIB,
+        warn_days=settings.certs.warn_days,
+        checkpoint_seconds=settings.log.checkpoint_seconds,
+        certs=dirs.certs,
+        directories={"data": dirs.data, "certs": dirs.certs},
+        secrets=tuple(path for path in secrets if path is not None),
+    )
+
+
 @lru_cache(maxsize=1)
 def shared_documents() -> dict[str, tuple[str, bytes]]:
     """Return the documents that the manifest names: (name, bytes) by SHA-256 in hex."""
-    named = {"catalogue": catalogue_bytes(), "procedures": procedures_bytes()} | {
+    named = {"catalogue": catalogue_bytes(), "procedures": procedures_bytes(), "amounts": amounts_bytes()} | {
         f"calendar-{year}": data for year, data in calendar_bytes().items()
     }
     return {hashlib.sha256(data).hexdigest(): (name, data) for name, data in named.items()}
@@ -166,9 +178,11 @@ class Running:
     asking: Asking
     cases: OpenedCases
     statistics: StatisticsJobs
+    batches: Batches
     pipeline: Pipeline
     receiving: Receiving
     sending: Sending
+    documents: Documents
     now: Callable[[], datetime]
     context: Any = None
 
@@ -214,6 +228,7 @@ class Running:
         """Close connections, finish what waits, end the writer."""
         await self.clients.close()
         await asyncio.to_thread(self.receiving.close)
+        await asyncio.to_thread(self.documents.press.close)
         self.writer.stop()
         self.node.database.engine.dispose()
 
@@ -251,12 +266,15 @@ async def start(node: Node, *, now: Callable[[], datetime] = utc_now) -> Running
     receiving = Receiving(node.attachments, node.database, writer.submit)
     sending = Sending(node.attachments, Transfers(clients), receiving)
     cases = _cases(node, keyring, keeper, asking, sending, writer)
+    documents = _documents(node, keyring, keeper, now)
     pipeline = _pipeline(node, keyring, keeper, writer, learning, cases.room, now)
     room = cases.room
     statistics = StatisticsJobs(StatisticsRoom(now, partial(telling.replay, room), partial(telling.days, room)), writer)
+    batches = _batches(node, writer, room, now)
     running = Running(
-        node, keyring, keeper, writer, clients, catch_up, asking, cases, statistics, pipeline, receiving, sending, now
-    )
+        node, keyring, keeper, writer, clients, catch_up, asking, cases, statistics, batches, pipeline, receiving,
+        sending, documents, now,
+    )  # fmt: skip
     keeper.changed.append(running.rebuild_context)
     running.rebuild_context()
     return running
@@ -283,6 +301,23 @@ def _cases(
         uniform=SystemRandom().random,
         random=os.urandom,
     )
+
+
+def _batches(node: Node, writer: Writer, room: Room, now: Callable[[], datetime]) -> Batches:
+    """Return what opens the cases of a workbook."""
+    finds, checks, opens = partial(item_in_force, room), partial(check_case, room), partial(open_case, room)
+    return Batches(node.vault, writer, finds, checks, opens, now)
+
+
+def _documents(node: Node, keyring: KeyRing, keeper: TrustKeeper, now: Callable[[], datetime]) -> Documents:
+    """Return the room of printed papers; its worker process starts with the first of them."""
+    settings = node.settings
+    papers, city, console, dirs = settings.documents, settings.member, settings.console, settings.dirs
+    issuer = City(city.code, city.name_zh, city.name_en)
+    address = papers.verify_url or console.public_url or f"http://{console.listen}"
+    has_room = disk_room(dirs.data, settings.limits.disk_reserve_mib * MIB)
+    signer = signing(papers.sign, lambda: keyring.current.document_pair, lambda: keeper.current, now)
+    return open_documents(dirs.data, node.vault, issuer, address, papers.font_dirs, signer, has_room, now, os.urandom)
 
 
 def _pipeline(
@@ -351,38 +386,6 @@ def peer_app(running: Running, patience: Patience) -> PeerApp:
     attached = attachments_peer.AttachmentsDoor(running.receiving, database, callers, may_read)
     app.include_router(attachments_peer.router(attached))
     return PeerApp(endpoint, app)
-
-
-def console_app(running: Running) -> FastAPI:
-    """Return the application of the console port: the discovery document, and readiness."""
-    app = bare_app()
-    settings = running.node.settings
-
-    @app.get("/.well-known/tongban")
-    def discovery() -> dict[str, Any]:
-        return {
-            "versions": [VERSION],
-            "network": settings.member.network,
-            "member": settings.member.code,
-            "peer": settings.peer.public_url,
-        }
-
-    @app.get("/health")
-    def health() -> dict[str, Any]:
-        return {"ready": True, "member": settings.member.code, "software": SOFTWARE}
-
-    def person(account: str, role: str) -> Person:
-        return Person(f"api:{account}", running.node.vault.pseudonym(account), settings.member.name_zh, role)
-
-    acting = acting_by_token(token_of(settings.dirs.data), person)
-    app.include_router(cases_api.router(CasesDoor(running.cases.room, running.node.database, running.writer, acting)))
-    node, database = running.node, running.node.database
-    app.include_router(statistics_api.router(StatisticsDoor(running.statistics.room, database, acting)))
-    ledger = Ledger(node.vault, running.now)
-    app.include_router(funds_api.router(funds_api.FundsDoor(ledger, database, node.member, acting)))
-    app.openapi_url = "/api/openapi.json"
-    app.setup()
-    return app
 
 
 def book_start(transaction: Transaction, *, actor: str, now: datetime) -> None:

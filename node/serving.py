@@ -21,7 +21,8 @@ import structlog
 import uvicorn
 
 from node import worker
-from node.app import Running, book_start, console_app, peer_app
+from node.app import Running, book_start, peer_app
+from node.local_port import console_app
 from node.transport.server import Patience, bind, console_server, is_reachable_without_certificate, peer_server
 from node.transport.tls import listening_context
 from node.transport.warming import Warming

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -22,6 +23,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from node.app import Running
 from node.attachments import jobs as attachments_jobs
 from node.audit.service import LogDamaged, sign_checkpoint
+from node.batches.jobs import run_waiting
 from node.cases.jobs import CaseJobs
 from node.exchange import store as exchange_store
 from node.membership.managed import renew_crl_if_due
@@ -82,6 +84,7 @@ def jobs_of(running: Running) -> list[Job]:
         Job("documents.poll", timedelta(minutes=1), running.catch_up.poll_documents),
         Job("cases.times", timedelta(minutes=1), cases.count_times),
         Job("statistics.fold", FOLDED_EVERY, running.statistics.fold),
+        Job("batches.run", timedelta(seconds=5), partial(run_waiting, running.batches)),
         Job("requests.forget", timedelta(hours=1), cases.forget_requests),
         Job("bodies.forget", timedelta(minutes=1), forget_bodies),
         Job("crl.renew", timedelta(hours=1), renew_crl),

@@ -9,5 +9,6 @@ Read in this order:
 5. `manifest`              the list of members, its votes and its versions
 6. `claims`, `envelope`    what a statement says; sealing and unsealing it
 7. `messages`, `policy`    the bodies, and who may see which fields
-8. `log`, `growth`, `notes`, `checkpoints`   what happened, proven to third persons
+8. `procedures`           tables of cases; amounts of the law: `rules`, `transfer`, `sheet`, `benefit_place`
+9. `log`, `growth`, `notes`, `checkpoints`   what happened, proven to third persons
 """

@@ -39,6 +39,7 @@ class Versions(Body):
 
     catalogue: Hex
     procedures: Hex
+    amounts: Hex | None = None
 
 
 class Follows(Body):

@@ -159,7 +159,9 @@ def _leg(place: Place) -> Leg:
     unit = place.text("unit")
     if unit not in UNITS:
         raise place.wrong("unit", "is none of the units of a limit")
-    return Leg(place.text("leg", _CODE), Limit(place.number("value", 0, 3_660), unit), place.text("mark"))
+    limit = Limit(place.number("value", 0, 3_660), unit)
+    source = place.text("source") if place.has("source") else ""
+    return Leg(place.text("leg", _CODE), limit, place.text("mark"), source)
 
 
 def _material(place: Place, application: Sequence[Rule], shared: _Shared) -> Material:

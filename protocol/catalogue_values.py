@@ -82,11 +82,12 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A limit of the whole case (`TOTAL`) or of one part of it, with the mark of its evidence."""
+    """A limit of the whole case (`TOTAL`) or of one part of it, with the mark of its evidence and where it stands."""
 
     leg: str
     limit: Limit
     mark: str
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

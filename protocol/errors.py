@@ -11,7 +11,7 @@ A refusal is a named, tested "no". Each class has one slug, one HTTP status, one
      ├── NotThisMessage       Stale  DigestMismatch  ReplayConflict
      ├── NotAllowed           PolicyDenied  RateLimited  UnknownItem  InvalidBody  NotFound
      │                        AttachmentMissing  TransferStands
-     └── NotNow               ManifestBehind  StorageFull  Busy  Internal
+     └── NotNow               ManifestBehind  StorageFull  PrintingOff  Busy  Internal
 
 `detail` says what was found and what was expected, and is safe to show to anyone: it never repeats
 input that could be personal data. `retry` tells the sender's outbox what to do: `auto` (send again),
@@ -301,6 +301,13 @@ class StorageFull(NotNow):
     title_zh, title_en = "存储空间不足", "Storage is full"
     next_zh = "对方系统管理员清理或扩容；没有任何内容被部分保存"
     next_en = "system administrator there: free space or extend; nothing was half stored"
+
+
+class PrintingOff(NotNow):
+    slug, status, retry = "printing-off", 503, Retry.CURE
+    title_zh, title_en = "文书打印未启用", "Printing is off"
+    next_zh = "查看原因和要执行的命令：tongban document status"
+    next_en = "see the cause and the command: tongban document status"
 
 
 class Busy(NotNow):

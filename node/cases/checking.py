@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from node.cases.arithmetic import arithmetic_faults
 from node.cases.room import Rules
 from protocol.cases import AttachmentRef
 from protocol.catalogue import Rule, attachments_named
@@ -31,9 +32,10 @@ def check_opening(
 
 
 def check_event(
-    rules: Rules, event: str, data: Mapping[str, Any], attachments: Sequence[AttachmentRef], *, today: date
-) -> None:
-    """Refuse an event whose data its row does not allow.
+    rules: Rules, event: str, data: Mapping[str, Any], attachments: Sequence[AttachmentRef], *,
+    application: Mapping[str, Any], today: date,
+) -> None:  # fmt: skip
+    """Refuse an event whose data its row does not allow, or whose figures are not those of the law.
 
     Raises:
         InvalidBody: as `check_opening`.
@@ -42,6 +44,7 @@ def check_event(
     faults = check_data(fields, data, _checks(rules, today, fields))
     named = attachments_named({"material": data.get("material") or [], "answer": data.get("answer") or {}})
     refuse_faults([*faults, *_attached(named, attachments)])
+    refuse_faults(arithmetic_faults(rules, data, application))
 
 
 def _checks(rules: Rules, today: date, fields: Sequence[EventField]) -> dict[str, Check]:

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from node.cases import service, viewing
+from node.cases.estimates import commands as estimates_commands
 from node.cases.service import Doing, Opening, Person
 from node.cases.viewing import Filter
 from node.terminal import USAGE, Terminal
@@ -21,8 +22,8 @@ FORM_MAX_BYTES: Final = 4 * 1024 * 1024
 STANDING: Final = {"overdue": ("超期", "overdue"), "due_soon": ("临期", "due soon"), "normal": ("正常", "normal")}
 
 
-def mount(app: typer.Typer, terminal: Terminal, opening: Opens, events: dict[str, tuple[str, str]]) -> None:
-    """Add the verbs; `events` are those of the procedures in force, with their names in both languages."""
+def mount(app: typer.Typer, terminal: Terminal, opening: Opens, events: dict[str, tuple[str, str]]) -> typer.Typer:
+    """Add the verbs, and return their group; `events` are those of the procedures in force, named in both languages."""
     case = typer.Typer(
         no_args_is_help=True, help=terminal.text("办件：受理、办理、查询进度", "cases: open, handle, follow")
     )
@@ -30,10 +31,12 @@ def mount(app: typer.Typer, terminal: Terminal, opening: Opens, events: dict[str
     _mount_show(case, terminal, opening)
     _mount_new(case, terminal, opening)
     _mount_settle(case, terminal, opening)
+    estimates_commands.mount(case, terminal, opening)
     _mount_application(case, terminal, opening)
     for event, named in events.items():
         _mount_event(case, terminal, opening, event, named)
     app.add_typer(case, name="case")
+    return case
 
 
 def _mount_list(case: typer.Typer, terminal: Terminal, opening: Opens) -> None:

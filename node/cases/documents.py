@@ -1,8 +1,8 @@
-"""The shared documents as the cases room reads them: catalogue, procedures, calendars, each parsed once.
+"""The shared documents as the cases room reads them: catalogue, procedures, amounts, calendars, each parsed once.
 
-In force is what the manifest names: `catalogue`, `procedures`; calendars are the membership room's. A network whose
-manifest names no procedures uses those that came with the software. Documents never change under their digest, so
-what is parsed stays.
+In force is what the manifest names: `catalogue`, `procedures`, `amounts`; calendars are the membership room's. A
+network whose manifest names no procedures or amounts uses those that came with the software. Documents never change
+under their digest, so what is parsed stays.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,11 +17,14 @@ from protocol.deadlines import Calendars
 from protocol.errors import UnknownItem
 from protocol.manifest import Manifest
 from protocol.procedures.pack import Pack, PackInvalid, parse_pack
+from protocol.procedures.rules import Rules as AmountRules
+from protocol.procedures.rules_reading import RulesInvalid, parse_rules
 
 T = TypeVar("T")
 
 _catalogue = lru_cache(maxsize=32)(parse_catalogue)
 _pack = lru_cache(maxsize=32)(parse_pack)
+_amounts = lru_cache(maxsize=32)(parse_rules)
 
 
 def documents_of(
@@ -52,19 +55,24 @@ def documents_of(
     def procedures(session: Session, digest: str) -> Pack | None:
         return _read(_pack, stored(session, digest))
 
+    def amounts(session: Session, digest: str) -> AmountRules | None:
+        return _read(_amounts, stored(session, digest))
+
     return Documents(
         catalogue_in_force=lambda session: _known(catalogue(session, named("catalogue"))),
         procedures_in_force=lambda session: _known(procedures(session, named("procedures"))),
         catalogue=catalogue,
         procedures=procedures,
         calendars=calendars,
+        amounts=amounts,
+        amounts_in_force=lambda session: _known(amounts(session, named("amounts"))),
     )
 
 
 def _read(parse: Callable[[bytes], T], data: bytes | None) -> T | None:
     try:
         return parse(data) if data is not None else None
-    except (CatalogueInvalid, PackInvalid):
+    except (CatalogueInvalid, PackInvalid, RulesInvalid):
         return None
 
 

@@ -91,12 +91,13 @@ def _open_leg(
 ) -> str:  # fmt: skip
     to = str(application["letter"]["to_org"]["division"])
     active_member(room.trust().manifest, to)
-    own, day = rules_of(rules.catalogue, rules.pack, rules.item.code, leg.name), local_time(room.now()).date()
+    own = rules_of(rules.catalogue, rules.pack, rules.item.code, leg.name, rules.amounts)
+    day = local_time(room.now()).date()
     check_opening(own, application, [], today=day)
     number = format_case_number(room.member, day, store.next_sequence(transaction.session, day))
     body = CaseOpen(
         salt=encode(room.random(SALT_BYTES)),
-        versions=Versions(catalogue=row.catalogue, procedures=row.procedures),
+        versions=Versions(catalogue=row.catalogue, procedures=row.procedures, amounts=row.amounts),
         application=application,
         attachments=[],
         follows=Follows(case=row.number, head=encode(row.head)),

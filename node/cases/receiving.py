@@ -16,6 +16,7 @@ from node.cases.transcripts import (
     append,
     begin_transcript,
     halt,
+    open_content,
     place_own,
     place_waiting,
     rules_of_case,
@@ -77,6 +78,7 @@ def receive_open(room: Room, transaction: Transaction, message: Message, opening
     versions = opening.versions
     rules = room.rules(
         transaction.session, item=item, catalogue=versions.catalogue, procedures=versions.procedures,
+        amounts=versions.amounts,
         leg=opening.leg or "",
     )  # fmt: skip  # 2
     check_opening(rules, opening.application, opening.attachments, today=local_time(said.at).date())  # 3
@@ -135,7 +137,10 @@ def _continues(room: Room, transaction: Transaction, row: CaseRow, event: CaseEv
 
 def _appended(room: Room, transaction: Transaction, row: CaseRow, said: Said, event: CaseEvent) -> Answer:
     rules, number, before = rules_of_case(room, transaction, row), row.number, bytes(row.head)
-    check_event(rules, event.event, event.data, event.attachments, today=local_time(said.at).date())
+    check_event(
+        rules, event.event, event.data, event.attachments, application=open_content(room, row),
+        today=local_time(said.at).date(),
+    )  # fmt: skip
     room.attach(transaction, event.attachments, number, row.peer)
     try:
         at = append(room, transaction, row, said, event, rules, is_stored=False)

@@ -18,6 +18,7 @@ from protocol.envelope import Trust
 from protocol.errors import UnknownItem
 from protocol.procedures.engine import CaseState
 from protocol.procedures.pack import Pack, Procedure
+from protocol.procedures.rules import Rules as AmountRules
 
 FUND: Final = "fund"
 """flag of a leg whose money moves: its two cities are paid from different funds"""
@@ -33,6 +34,8 @@ class Documents:
     catalogue: Callable[[Session, str], Catalogue | None]
     procedures: Callable[[Session, str], Pack | None]
     calendars: Callable[[Session], Calendars]
+    amounts: Callable[[Session, str], AmountRules | None]
+    amounts_in_force: Callable[[Session], AmountRules]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Rules:
     catalogue: Catalogue
     leg: str = ""
     """the leg of a joint application that this case is; empty for a case that a person opened"""
+    amounts: AmountRules | None = None
+    """under which its figures are reckoned; None for a case of a network that named none"""
 
     @property
     def reviewers(self) -> int:
@@ -100,19 +105,22 @@ class Room:
     behind: set[tuple[str, str]] = field(default_factory=set)
     """(case, peer) whose transcript lacks events here: looked at by `catching_up`"""
 
-    def rules(self, session: Session, *, item: str, catalogue: str, procedures: str, leg: str = "") -> Rules:
+    def rules(
+        self, session: Session, *, item: str, catalogue: str, procedures: str, amounts: str | None, leg: str
+    ) -> Rules:
         """Return the rules of a case by the digests that it is pinned to.
 
         Raises:
             UnknownItem: a document or the item is not known here.
         """
         known, pack = self.documents.catalogue(session, catalogue), self.documents.procedures(session, procedures)
-        if known is None or pack is None:
-            raise UnknownItem("the catalogue or the procedures of this case are not known here yet")
-        return rules_of(known, pack, item, leg)
+        reckoning = self.documents.amounts(session, amounts) if amounts else None
+        if known is None or pack is None or (amounts and reckoning is None):
+            raise UnknownItem("the catalogue, procedures or amounts of this case are not known here yet")
+        return rules_of(known, pack, item, leg, reckoning)
 
 
-def rules_of(catalogue: Catalogue, pack: Pack, item: str, leg: str = "") -> Rules:
+def rules_of(catalogue: Catalogue, pack: Pack, item: str, leg: str = "", amounts: AmountRules | None = None) -> Rules:
     """Return the rules of an item, or of one of its legs.
 
     Raises:
@@ -127,7 +135,7 @@ def rules_of(catalogue: Catalogue, pack: Pack, item: str, leg: str = "") -> Rule
         procedure = pack.procedures.get(handling.procedure or (found.mode if found is not None else ""))
     if found is None or procedure is None:
         raise UnknownItem("the catalogue has no such item")
-    return Rules(found, procedure, pack, catalogue, leg)
+    return Rules(found, procedure, pack, catalogue, leg, amounts)
 
 
 def beginning(rules: Rules, application: Mapping[str, Any], *, accepting: str, responsible: str) -> dict[str, Any]:
@@ -144,6 +152,16 @@ def beginning(rules: Rules, application: Mapping[str, Any], *, accepting: str, r
         "flags": tuple(flags),
         "limit": limits[0] if limits else rules.procedure.limit,
     }
+
+
+def item_in_force(room: Room, session: Session, item: str) -> Item:
+    """Return an item as it is opened today.
+
+    Raises:
+        UnknownItem: the catalogue has no such item.
+    """
+    documents = room.documents
+    return rules_of(documents.catalogue_in_force(session), documents.procedures_in_force(session), item).item
 
 
 def local_time(moment: datetime) -> datetime:

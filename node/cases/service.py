@@ -81,8 +81,12 @@ def check_case(room: Room, session: Session, opening: Opening) -> tuple[Rules, l
         InvalidBody, UnknownItem, NotAMember, MemberSuspended, AttachmentMissing: as `open_case`.
     """
     active_member(room.trust().manifest, opening.to)
+    documents = room.documents
     rules = rules_of(
-        room.documents.catalogue_in_force(session), room.documents.procedures_in_force(session), opening.item
+        documents.catalogue_in_force(session),
+        documents.procedures_in_force(session),
+        opening.item,
+        amounts=documents.amounts_in_force(session),
     )
     if opening.to == room.member and rules.item.mode != JOINT:
         refuse_faults([Fault("to", "own", "责任城市应为另一城市", "name another city")])
@@ -112,7 +116,9 @@ def open_case(
     body = CaseOpen(
         salt=encode(room.random(SALT_BYTES)),
         versions=Versions(
-            catalogue=room.documents.catalogue_in_force(transaction.session).digest, procedures=rules.pack.digest
+            catalogue=rules.catalogue.digest,
+            procedures=rules.pack.digest,
+            amounts=rules.amounts.digest if rules.amounts else None,
         ),
         application=dict(opening.application),
         attachments=attached,
@@ -142,7 +148,8 @@ def act(room: Room, transaction: Transaction, doing: Doing, person: Person, *, r
     rules = rules_of_case(room, transaction, row)
     _may(row, doing)
     attached = room.describe(transaction.session, attachments_named(_materials(doing.data)), row.number)
-    check_event(rules, doing.event, doing.data, attached, today=local_time(room.now()).date())
+    application, today = open_content(room, row), local_time(room.now()).date()
+    check_event(rules, doing.event, doing.data, attached, application=application, today=today)
     if LETTERS in doing.data:
         refuse_faults(letter_faults(room, transaction.session, row, rules, doing.data[LETTERS]))
     _guard(room, transaction.session, row, doing, person, rules)

@@ -43,6 +43,7 @@ class CaseRow(SQLModel, table=True):
     content: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     catalogue: str = Field(max_length=64)
     procedures: str = Field(max_length=64)
+    amounts: str | None = Field(default=None, max_length=64)
     follows: str | None = Field(default=None, max_length=23)
     leg: str = Field(max_length=16)
     """which leg of the case that it follows; empty for one that a person opened"""

@@ -64,8 +64,7 @@ def begin_transcript(
 ) -> Place:
     """Store a new case with its opening; return its place."""
     claims = said.message.claims
-    number = str(claims.why.case) if claims.why else ""
-    responsible = claims.aud
+    number, responsible = str(claims.why.case) if claims.why else "", claims.aud
     at = opened(said.digest)
     state = begin(
         rules.procedure,
@@ -89,6 +88,7 @@ def begin_transcript(
             "content": seal_content(room, number, opening.application),
             "catalogue": opening.versions.catalogue,
             "procedures": opening.versions.procedures,
+            "amounts": opening.versions.amounts,
             "follows": opening.follows.case if opening.follows else None,
             "leg": rules.leg,
             "halted": "",
@@ -230,7 +230,14 @@ def rules_of_case(room: Room, transaction: Transaction, row: CaseRow) -> Rules:
 
 def rules_in(room: Room, session: Session, row: CaseRow) -> Rules:
     """Return the rules that a case is pinned to, as a reader sees them."""
-    return room.rules(session, item=row.item, catalogue=row.catalogue, procedures=row.procedures, leg=row.leg)
+    return room.rules(
+        session,
+        item=row.item,
+        catalogue=row.catalogue,
+        procedures=row.procedures,
+        amounts=row.amounts,
+        leg=row.leg,
+    )
 
 
 def add_proposal(room: Room, transaction: Transaction, number: str, said: Said, event: str) -> None:

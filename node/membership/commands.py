@@ -132,8 +132,9 @@ def _make(terminal: Terminal, opening: Opening, answers: Answers) -> None:
             data,
             show=[terminal.text("密钥与证书请求已生成于 certs/。", "Keys and certificate requests are in certs/.")],
             next_step=terminal.text(
-                "CA 签发 certs/*.csr 后，将 ca.pem、tls.pem、message.pem、crl.der 放入 certs/；tongban network request",
-                "have the CA answer certs/*.csr; ca.pem, tls.pem, message.pem, crl.der go to certs/; "
+                "CA 签发 certs/*.csr 后，将 ca.pem、tls.pem、message.pem、document.pem、crl.der 放入 certs/；"
+                "tongban network request",
+                "have the CA answer certs/*.csr; ca.pem, tls.pem, message.pem, document.pem, crl.der go to certs/; "
                 "then tongban network request",
             ),
         )

@@ -1,7 +1,8 @@
 """The keys that this node holds, and their reload while it runs (protocol §2, §4).
 
 Files in the certificate directory: `tls.pem`/`tls.key`, `message.pem`/`message.key` (certificate chains and
-PKCS#8 keys, encrypted when a passphrase file is set), `log.key` and `witness.key` (Ed25519), and our CA's
+PKCS#8 keys, encrypted when a passphrase file is set), `document.pem`/`document.key` of the same form (a node without
+them prints no signed papers), `log.key` and `witness.key` (Ed25519), and our CA's
 newest CRL: `ca/crl.der` in managed mode, `crl.der` in external mode. `KeyRing.refresh` looks at their times
 and reads again what has changed; a half-written or broken pair leaves the old one in use and is told.
 """
@@ -28,7 +29,7 @@ from protocol.errors import Refusal
 
 logger = structlog.get_logger("membership")
 
-WATCHED = ("tls.pem", "tls.key", "message.pem", "message.key", "crl.der", "ca/crl.der")
+WATCHED = ("tls.pem", "tls.key", "message.pem", "message.key", "document.pem", "document.key", "crl.der", "ca/crl.der")
 
 
 class KeysUnusable(Exception):
@@ -44,6 +45,8 @@ class Keys:
     message_chain: bytes
     log: Ed25519PrivateKey = field(repr=False)
     crl: bytes
+    document_pair: tuple[Certificate, EllipticCurvePrivateKey] | None = field(default=None, repr=False)
+    """signs papers; absent at a node that was made before papers were signed, until its CA has answered"""
 
 
 @dataclass(slots=True)
@@ -99,7 +102,17 @@ def read_keys(directory: Path, passphrase: bytes | None, member: str) -> Keys:
         message_chain=message_chain,
         log=read_log_key(directory, passphrase),
         crl=_bytes(managed if (managed := directory / "ca" / "crl.der").exists() else directory / "crl.der"),
+        document_pair=_document_pair(directory, passphrase, member),
     )
+
+
+def _document_pair(
+    directory: Path, passphrase: bytes | None, member: str
+) -> tuple[Certificate, EllipticCurvePrivateKey] | None:
+    if not (directory / "document.pem").exists():
+        return None
+    _, certificate, key = _pair(directory, "document", Purpose.DOCUMENT, passphrase, member)
+    return certificate, key
 
 
 def read_log_key(directory: Path, passphrase: bytes | None) -> Ed25519PrivateKey:

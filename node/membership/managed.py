@@ -57,7 +57,7 @@ def create_city(directory: Path, city: City, *, managed: bool, now: datetime) ->
     for name in ("log", "witness", "governance"):
         write_key(directory / f"{name}.key", generate_ed25519_key(), passphrase=city.passphrase)
     ca = _create_ca(directory, city, now) if managed else None
-    for purpose in (Purpose.TLS, Purpose.MESSAGE):
+    for purpose in (Purpose.TLS, Purpose.MESSAGE, Purpose.DOCUMENT):
         key = generate_ec_key()
         write_key(directory / f"{purpose.value}.key", key, passphrase=city.passphrase)
         request = _request(city, purpose, key)

@@ -27,6 +27,7 @@ KINDS: Final = {
     Kind.CALENDAR: ("工作日历", "calendar"),
     Kind.CATALOGUE: ("事项目录", "catalogue"),
     Kind.PROCEDURES: ("办理规则", "procedures"),
+    Kind.AMOUNTS: ("金额与年龄规则", "amounts"),
     Kind.OTHER: ("其他", "other"),
 }
 STATUSES: Final = {"official": ("正式", "official"), "provisional": ("暂估", "provisional"), None: ("", "")}

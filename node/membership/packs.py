@@ -20,6 +20,7 @@ from protocol.catalogue import CatalogueInvalid, parse_catalogue
 from protocol.deadlines import CalendarInvalid, Calendars, parse_calendar
 from protocol.manifest import Manifest
 from protocol.procedures.pack import PackInvalid, parse_pack
+from protocol.procedures.rules_reading import RulesInvalid, parse_rules
 
 Builtin = Mapping[str, tuple[str, bytes]]
 """The documents that came with the software: (name, bytes) by SHA-256 in hex."""
@@ -31,6 +32,7 @@ class Kind(StrEnum):
     CALENDAR = "calendar"
     CATALOGUE = "catalogue"
     PROCEDURES = "procedures"
+    AMOUNTS = "amounts"
     OTHER = "other"
 
 
@@ -115,10 +117,10 @@ def describe(data: bytes) -> Described:
     marks = content.keys() if isinstance(content, dict) else frozenset[str]()
     reader = next((read for mark, read in _READERS.items() if mark in marks), None)
     if reader is None:
-        return Described(Kind.OTHER, fault="neither a calendar nor a catalogue nor a pack of procedures")
+        return Described(Kind.OTHER, fault="neither a calendar nor a catalogue nor a pack")
     try:
         return reader(data)
-    except (CalendarInvalid, CatalogueInvalid, PackInvalid) as fault:
+    except (CalendarInvalid, CatalogueInvalid, PackInvalid, RulesInvalid) as fault:
         return Described(Kind.OTHER, fault=str(fault))
 
 
@@ -136,10 +138,15 @@ def _procedures(data: bytes) -> Described:
     return Described(Kind.PROCEDURES, "procedures", parse_pack(data).version)
 
 
+def _amounts(data: bytes) -> Described:
+    return Described(Kind.AMOUNTS, "amounts", parse_rules(data).version)
+
+
 _READERS: Final[Mapping[str, Callable[[bytes], Described]]] = {
     "year": _calendar,
     "catalogue": _catalogue,
     "pack": _procedures,
+    "amounts": _amounts,
 }
 """By the member of the document that tells its kind."""
 

@@ -32,38 +32,41 @@ from node.records.layout import (
     kind_of_fields,
     kind_of_sheet,
 )
-from node.records.workbook import MIB, Bad, FileRefused, Limits, RawRow, count_workbook_rows, read_workbook
+from node.storage.workbook import (
+    CELL_RULES,
+    FILE_RULES,
+    MIB,
+    Bad,
+    FileRefused,
+    Limits,
+    RawRow,
+    count_workbook_rows,
+    read_workbook,
+)
 from protocol.identifiers import REASONS, InvalidIdentifier, PersonId, normalise_name, parse_person_id
 from protocol.messages import LINES, RecordKind
 
 Cell = str | int | Bad | None
 
 RULES: dict[str, tuple[str, str]] = {
-    "file_size": ("文件过大", "the file is too large"),
+    **FILE_RULES,
+    **CELL_RULES,
     "file_type": ("应为 CSV 或 XLSX 文件", "must be a CSV or XLSX file"),
     "encoding": ("编码应为 UTF-8 或 GB 18030", "must be encoded as UTF-8 or GB 18030"),
     "csv": ("CSV 引号或分隔有误", "the quoting of the CSV is broken"),
     "line_length": ("一行过长", "a line is too long"),
     "no_rows": ("没有可读的表", "there is no table to read"),
-    "entries": ("压缩包条目过多、重复或重叠", "the archive has too many, double or overlapping entries"),
-    "encrypted": ("文件已加密", "the file is encrypted"),
-    "macros": ("含有宏或嵌入文件", "the file holds macros or embedded files"),
     "unpacked_size": ("解压后过大，请分批或改用 CSV", "too large when unpacked; split it or use CSV"),
-    "ratio": ("压缩率异常", "the compression ratio is not that of a real file"),
     "rows": ("行数过多，请分批或改用 CSV", "too many rows; split it or use CSV"),
-    "columns": ("列数过多", "too many columns"),
     "resources": (
         "读取超出内存或时间限制，请分批或改用 CSV",
         "reading met its memory or time limit; split it or use CSV",
     ),
-    "unreadable": ("文件已损坏或不是有效的 XLSX", "the file is damaged or not a valid XLSX"),
     "kind": ("无法判断记录种类", "the record kind cannot be told"),
     "unknown_column": ("不认识的列", "unknown column"),
     "missing_column": ("缺少此列", "this column is missing"),
     "double_column": ("此列出现两次", "this column appears twice"),
     "beyond_columns": ("表头之外还有内容", "there is content beyond the header"),
-    "formula": ("不接受公式，请粘贴为值", "formulas are not taken; paste as values"),
-    "cell_type": ("单元格类型不符，请设为文本", "the cell has the wrong type; make it text"),
     "order": ("早于开始", "lies before the beginning"),
     "months": ("月数多于起止年月", "more months than the span holds"),
 }

@@ -24,7 +24,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
 
-NAMES: Final = ("exchange", "query", "log", "growth", "peer_client", "cases", "statistics", "footprint")
+NAMES: Final = (
+    "exchange", "query", "log", "growth", "peer_client", "cases", "statistics", "amounts", "documents", "batch",
+    "footprint",
+)  # fmt: skip
 PATIENCE_SECONDS: Final = 30.0
 """How long an interrupted benchmark may take to stop its nodes and databases."""
 LAST_LINES: Final = 20

@@ -59,6 +59,10 @@ class Vault:
         """Return the 32-byte index of a person."""
         return hmac.digest(self._index_key, f"{id_type}:{id_number}".encode(), "sha256")
 
+    def content_index(self, content: bytes) -> bytes:
+        """Return the 32-byte index of any content: equal contents have equal indexes, none can be guessed from one."""
+        return hmac.digest(self._index_key, b"content:" + content, "sha256")
+
     def file_key(self, salt: bytes) -> bytes:
         """Return the 32-byte key of one file; `salt` is random, 32 bytes, and stands in the file."""
         return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=salt, info=b"tongban/storage/1/file").derive(

@@ -17,6 +17,8 @@ FIGURES = {
     "peer_client": "outbound_16_ratio",
     "cases": "cases_per_second_sqlite",
     "statistics": "statistics_answer_sqlite_ms",
+    "amounts": "amounts_persons_per_second",
+    "batch": "batch_10000_seconds_sqlite",
     "footprint": "serve_rss_mib",
 }
 

@@ -72,6 +72,7 @@ GOALS = {
     "growth_postgresql_ratio": "≤ 1.2",
     "log_verify_sqlite_per_second": "≥ 200,000",
     "log_verify_postgresql_per_second": "≥ 150,000",
+    "amounts_persons_per_second": "≥ 2,000",
 }
 """What was promised before it was measured."""
 

@@ -20,11 +20,13 @@ from node.simulation.network import DemoNetwork, free_base, make_network
 from node.terminal import Terminal
 from tests.processes.cities import QuietOpening
 from tests.protocol import filling
+from tests.protocol.sheets import a_sheet
 
 ACCEPTING, RESPONSIBLE, OUT = "450400", "442000", "520300"
 TRANSFERS = ("PEN-TRANSFER", "PEN-BRIDGE", "PEN-PUBSEC", "RES-TRANSFER", "UI-TRANSFER")
 DECIDED = {"result": "APPROVED", "decided_at": "2026-11-24T16:00:00+08:00", "decided_by": "officer"}
 GROUNDS = {"reason_text": "不符合条件", "legal_ref": "社会保险法第十六条", "remedy_text": "六十日内可申请行政复议"}
+UNEMPLOYED = {"months_paid": 80, "months_unused": 9, "standard_fen": 171_000}
 SUB_MATTERS = {"PEN_CALC": "officer", "MED_RETIREE": "medical", "HPF_SEAL": "housing"}
 
 
@@ -113,7 +115,22 @@ def application(item: str) -> dict[str, Any]:
 
 
 def answer(item: str) -> dict[str, Any]:
-    return dict(seen(filling.answer(filling.ITEMS[item], full=True))) | DECIDED
+    changes: dict[str, Any] = {
+        "PEN-TRANSFER": {"info_sheet": a_full_sheet()},
+        "PEN-BRIDGE": {"info_sheet": a_full_sheet()},
+        "PEN-PUBSEC": {"info_sheet": a_full_sheet()},
+        "RES-TRANSFER": {"info_sheet": a_full_sheet()},
+        "UI-TRANSFER": {"info_sheet": UNEMPLOYED, "fee_fen": 2_308_500},
+        "ELIG-PENSION": {"next_due": "2027-11-24"},
+    }
+    return dict(seen(filling.answer(filling.ITEMS[item], full=True))) | DECIDED | changes.get(item, {})
+
+
+def a_full_sheet() -> dict[str, Any]:
+    """Return a sheet without a fault in which every optional field of the catalogue stands that adds no months."""
+    filled = seen(filling.fill_all(filling.CATALOGUE.blocks["info_sheet"], full=True))
+    added = {name: filled[name] for name in ("work_started_on", "seal", "person")}
+    return a_sheet(**added, deemed_periods=[], one_off_payments=[], earlier_transfers=[], arrears_months=0)
 
 
 def opened(cities: Cities, item: str, content: dict[str, Any]) -> str:
@@ -174,7 +191,7 @@ def _legs(cities: Cities, number: str, item: str) -> None:
     assert "material" not in brought
     for event in ("sign", "take-up"):
         cities.do(OUT, leg, event)
-    sheet = seen(next(filling.fill(one, full=True) for one in _answers(item) if one.name == "info_sheet"))
+    sheet: dict[str, Any] = UNEMPLOYED if item == "UI-TRANSFER" else a_full_sheet()
     total = sheet.get("totals", {}).get("total_fen", 2_308_500)
     cities.do(OUT, leg, "sheet", sheet=sheet)
     cities.do(OUT, leg, "review", "reviewer")
@@ -189,10 +206,6 @@ def _legs(cities: Cities, number: str, item: str) -> None:
     cities.until(OUT, leg, "RECONCILED")
     cities.until(ACCEPTING, number, "TO_JOIN")
     cities.until(RESPONSIBLE, number, "TO_JOIN")
-
-
-def _answers(item: str) -> Any:
-    return filling.ITEMS[item].answer_when_approved
 
 
 def test_every_item_can_be_refused_with_reason_ground_and_remedy(cities: Cities) -> None:

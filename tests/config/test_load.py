@@ -145,3 +145,11 @@ def test_a_relative_node_directory_gives_absolute_paths(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert read(Path()).settings.dirs.certs == tmp_path / "certs"
     assert faults_of(Path()) == ()
+
+
+def test_yes_and_no_are_written_in_a_variable_as_in_the_file(tmp_path: Path) -> None:
+    make_node(tmp_path)
+    assert read(tmp_path, {"TONGBAN_DOCUMENTS__SIGN": "false"}).settings.documents.sign is False
+    assert read(tmp_path).settings.documents.sign is True
+    (fault,) = faults_of(tmp_path, {"TONGBAN_DOCUMENTS__SIGN": "no"})
+    assert fault.problem_en == "wrong type: expected true or false"

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from node.cases import service, viewing
-from node.cases.room import local_time
+from node.cases.arithmetic import arithmetic_faults
+from node.cases.room import local_time, rules_of
 from node.cases.service import Opening, Person
 from protocol.errors import InvalidBody, InvalidTransition
 from tests.node.cases.two_cities import ACCEPTING, CLERK, OFFICER, RESPONSIBLE, REVIEWER, CaseCity, running, settle
@@ -129,5 +130,36 @@ def test_a_limit_of_several_places_is_the_longest(cities: Pair) -> None:
             number = await opened(cities, "PEN-DUPLICATE")
             shown = page(cities[0], number)
             assert (shown["due_on"], shown["statutory_due_on"]) == ("2026-12-01", "2026-12-24")
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("kind", "fee"), [("ENTITLED", 2_308_500), ("RECEIVING", 2_308_500), ("EMPLOYED", 0)])
+def test_the_fee_of_an_unemployment_transfer_is_that_of_the_rule(cities: Pair, kind: str, fee: int) -> None:
+    given = {"info_sheet": {"months_paid": 80, "months_unused": 9, "standard_fen": 171_000}}
+    with cities[0].database.reading() as session:
+        documents = cities[0].room.documents
+        found = rules_of(
+            documents.catalogue_in_force(session), documents.procedures_in_force(session), "UI-TRANSFER",
+            amounts=documents.amounts_in_force(session),
+        )  # fmt: skip
+    for amount, told in ((fee, []), (fee + 1, ["answer/fee_fen"])):
+        data = {"answer": given | {"fee_fen": amount}}
+        assert [one.at for one in arithmetic_faults(found, data, {"case_kind": kind})] == told
+
+
+def test_the_next_certification_is_twelve_months_after_this_one(cities: Pair) -> None:
+    async def story() -> None:
+        async with running(*cities):
+            number = await opened(cities, "ELIG-PENSION", certified_at="2026-11-24T01:30:00+08:00")
+            await do(cities, number, "sign", OFFICER)
+            for day, passes in (("2027-11-23", False), ("2027-11-25", False), ("2027-11-24", True)):
+                given = answer("ELIG-PENSION", next_due=day)
+                if passes:
+                    await do(cities, number, "decide", OFFICER, answer=given)
+                    break
+                with pytest.raises(InvalidBody) as refused:
+                    await do(cities, number, "decide", OFFICER, answer=given)
+                assert [one["at"] for one in refused.value.facts["fields"]] == ["answer/next_due"]
 
     asyncio.run(story())

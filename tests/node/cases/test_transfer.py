@@ -16,6 +16,7 @@ from tests.networks import TestNetwork, make_network
 from tests.node.cases.two_cities import CLERK, NAMED, CaseCity, Wire, make_city, running, settle
 from tests.node.exchange.receiving import NOW
 from tests.protocol import filling
+from tests.protocol.sheets import a_sheet, small_sheet
 
 ACCEPTING, LEAD, OUT, OTHER_OUT = "450400", "520300", "442000", "360700"
 CODES = (ACCEPTING, LEAD, OUT, OTHER_OUT)
@@ -46,13 +47,6 @@ def application(lead: str = LEAD, outs: tuple[str, ...] = (OUT,)) -> dict[str, A
 def letter(to: str, lead: str = LEAD) -> dict[str, Any]:
     block = filling.fill_all(filling.CATALOGUE.blocks["contact_letter"], full=False)
     return block | {"letter_no": f"LX-{lead}-{to}", "from_org": org(lead), "to_org": org(to)}
-
-
-def sheet(total: int, number: int = 1) -> dict[str, Any]:
-    content = filling.fill_all(filling.CATALOGUE.blocks["info_sheet"], full=False)
-    content["sheet_no"] = f"XX-{number:04}"
-    content["totals"] |= {"total_fen": total}
-    return content
 
 
 def order(total: int) -> dict[str, Any]:
@@ -112,7 +106,7 @@ def legs(city: CaseCity, number: str) -> list[str]:
 async def sheet_sent(cities: Cities, out: str, leg: str, total: int) -> None:
     await do(cities, out, leg, "sign")
     await do(cities, out, leg, "take-up")
-    await do(cities, out, leg, "sheet", sheet=sheet(total))
+    await do(cities, out, leg, "sheet", sheet=small_sheet(total))
     await do(cities, out, leg, "review", "reviewer")
 
 
@@ -176,7 +170,7 @@ def test_what_arrives_must_be_what_was_expected_and_nothing_is_overwritten(citie
         with pytest.raises(InvalidTransition):
             await do(cities, LEAD, leg, "reconcile", "finance")
         await do(cities, LEAD, leg, "mismatch", "finance", text="仍少 100 元，请核对信息表")
-        await do(cities, OUT, leg, "sheet", sheet=sheet(90_000, 2))
+        await do(cities, OUT, leg, "sheet", sheet=small_sheet(90_000, 2))
         await do(cities, OUT, leg, "review", "reviewer")
         await do(cities, LEAD, leg, "reconcile", "finance")
         assert state(cities, leg, LEAD, OUT) == "RECONCILED"
@@ -273,6 +267,28 @@ def test_a_leg_takes_along_what_its_city_needs_and_nothing_else(cities: Cities) 
     play(cities, story)
 
 
+def test_a_wrong_sheet_is_refused_with_line_and_rule_and_nothing_is_corrected(cities: Cities) -> None:
+    async def story() -> None:
+        number = await opened(cities)
+        (leg,) = await letters_sent(cities, number, OUT)
+        for event in ("sign", "take-up"):
+            await do(cities, OUT, leg, event)
+        wrong = a_sheet()
+        wrong["yearly_lines"][2]["wages_fen"] += 100
+        wrong["totals"]["pooled_fen"] += 1
+        with pytest.raises(InvalidBody) as refused:
+            await do(cities, OUT, leg, "sheet", sheet=wrong)
+        told = {one["at"]: (one["rule"], one["zh"]) for one in refused.value.facts["fields"]}
+        assert told["sheet/yearly_lines/2/wages_fen"][0] == "wages"
+        assert "第 3 行" in told["sheet/yearly_lines/2/wages_fen"][1]
+        assert "sheet/totals/pooled_fen" in told
+        assert cities[OUT].row(leg).state == "OUT_REVIEW"
+        await do(cities, OUT, leg, "sheet", sheet=a_sheet())
+        assert state(cities, leg, LEAD, OUT) == "SHEET_REVIEW"
+
+    play(cities, story)
+
+
 def test_inside_a_province_the_relation_moves_without_money(
     network: TestNetwork, open_database: Callable[..., Database], new_database: Callable[[], str]
 ) -> None:
@@ -287,7 +303,7 @@ def test_inside_a_province_the_relation_moves_without_money(
             await do(cities, near, leg, event)
         with pytest.raises(InvalidTransition, match="kind"):
             await do(cities, near, leg, "fund-order", "finance", order=order(1))
-        await do(cities, near, leg, "sheet", sheet=sheet(0))
+        await do(cities, near, leg, "sheet", sheet=small_sheet(100))
         await do(cities, near, leg, "review", "reviewer")
         assert state(cities, leg, LEAD, near) == "SHEET_RECEIVED"
         await do(cities, LEAD, leg, "confirm")

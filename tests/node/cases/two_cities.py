@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from config.data import calendar_bytes, catalogue_bytes, procedures_bytes
+from config.data import amounts_bytes, calendar_bytes, catalogue_bytes, procedures_bytes
 from node.audit.service import Log
 from node.cases import receiving, service
 from node.cases.documents import documents_of
@@ -40,7 +40,7 @@ from tests.networks import TestNetwork, new_number
 from tests.node.exchange.receiving import NOW, learns_no_certificate, learns_no_crl, learns_no_manifest
 
 ACCEPTING, RESPONSIBLE = "450400", "442000"
-DOCUMENTS = {"catalogue": catalogue_bytes(), "procedures": procedures_bytes()} | {
+DOCUMENTS = {"catalogue": catalogue_bytes(), "procedures": procedures_bytes(), "amounts": amounts_bytes()} | {
     f"calendar-{year}": data for year, data in calendar_bytes().items()
 }
 NAMED = {name: hashlib.sha256(data).hexdigest() for name, data in DOCUMENTS.items()}

@@ -10,7 +10,7 @@ import xlsxwriter
 
 from node.records.importing import CellError, ParsedRow, read_rows
 from node.records.layout import fields_of
-from node.records.workbook import Limits
+from node.storage.workbook import Limits
 from protocol.messages import RecordKind
 
 TODAY = date(2026, 11, 24)

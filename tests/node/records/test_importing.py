@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from node.records.importing import RULES, CellError, ParsedRow, count_rows, read_rows
 from node.records.layout import HEADERS_ZH, KINDS_ZH, field_of_header, fields_of, kind_of_sheet
-from node.records.workbook import MIB
 from node.simulation.people import people, write_csv
+from node.storage.workbook import MIB
 from protocol.identifiers import REASONS
 from protocol.messages import LINES, RecordKind
 from tests.node.records.files import (

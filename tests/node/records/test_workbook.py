@@ -13,8 +13,8 @@ import xlsxwriter
 
 from node.records.importing import CellError, ParsedRow, count_rows, read_rows
 from node.records.layout import KINDS_ZH, fields_of
-from node.records.workbook import MIB
 from node.simulation.people import people, rows
+from node.storage.workbook import MIB
 from protocol.messages import RecordKind
 from tests.node.records.files import BALANCE, GOOD, HEADER, SHEET, TODAY, a_csv, a_workbook, errors, read, rewritten
 

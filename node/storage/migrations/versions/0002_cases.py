@@ -102,6 +102,7 @@ def _cases() -> None:
         sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.Column("catalogue", sa.String(64), nullable=False),
         sa.Column("procedures", sa.String(64), nullable=False),
+        sa.Column("amounts", sa.String(64)),
         sa.Column("follows", sa.String(23)),
         sa.Column("leg", sa.String(16), nullable=False),
         sa.Column("halted", sa.String(64), nullable=False),
