@@ -179,6 +179,23 @@ CASES: Final = (
     ),
     Figure("cases_list_{sqlite,postgresql}_ms", "slowest page of any list of a million cases", "ms", 50, at_most=True),
 )
+STATISTICS: Final = (
+    Figure(
+        "statistics_answer_{sqlite,postgresql}_ms",
+        "slowest answer of any filter and range over a million cases, through the local interface's route",
+        "ms",
+        300,
+        at_most=True,
+    ),
+    Figure(
+        "statistics_age_seconds",
+        "oldest numbers that an answer may give: the time between two folds, and a fold of what came meanwhile",
+        "s",
+        60,
+        at_most=True,
+    ),
+    Figure("statistics_fold_{sqlite,postgresql}_per_second", "told events added to the sums", "events/s"),
+)
 AMOUNTS: Final = (
     Figure(
         "amounts_persons_per_second",
@@ -235,6 +252,7 @@ FAMILIES: Final[dict[str, tuple[Figure, ...]]] = {
     "log": LOG,
     "growth": GROWTH,
     "cases": CASES,
+    "statistics": STATISTICS,
     "amounts": AMOUNTS,
     "documents": DOCUMENTS,
     "batch": BATCH,

@@ -28,7 +28,6 @@ from config.faults import SettingsInvalid
 from config.load import Loaded, Row, explain, load
 from config.settings import Settings
 from node.app import (
-    MIB,
     SOFTWARE,
     Node,
     Running,
@@ -38,12 +37,14 @@ from node.app import (
     shared_documents,
     start,
     utc_now,
+    values_of,
 )
 from node.audit import commands as audit_commands
 from node.batches import commands as batches_commands
 from node.cases import commands as cases_commands
 from node.documents import commands as documents_commands
 from node.foresight import affected
+from node.funds import commands as funds_commands
 from node.membership import commands as membership_commands
 from node.membership.keyring import Keys, KeysUnusable, read_keys, read_log_key
 from node.membership.managed import CertsFault, certs_commands
@@ -54,6 +55,7 @@ from node.outbox import commands as outbox_commands
 from node.records import commands as records_commands
 from node.serving import ROLES, NotSafe, Ports, Serving, open_ports, serve, supervise
 from node.simulation import commands as simulation_commands
+from node.statistics import commands as statistics_commands
 from node.storage.schema import status
 from node.storage.unit_of_work import is_unavailable
 from node.terminal import OK, REFUSED, UNAVAILABLE, USAGE, Terminal, take_common_options
@@ -232,6 +234,8 @@ def command_line(terminal: Terminal) -> typer.Typer:
     records_commands.mount(app, terminal, opening)
     case = cases_commands.mount(app, terminal, opening, procedure_events())
     batches_commands.mount(case, terminal, opening)
+    funds_commands.mount(app, terminal, opening)
+    statistics_commands.mount(app, terminal, opening)
     outbox_commands.mount(app, terminal, opening)
     documents_commands.mount(app, terminal, opening)
     audit_commands.mount(app, terminal, opening)
@@ -239,22 +243,6 @@ def command_line(terminal: Terminal) -> typer.Typer:
     operations_commands.mount_certs_status(certs_commands, terminal, opening)
     app.add_typer(certs_commands, name="certs")
     return app
-
-
-def values_of(settings: Settings) -> Values:
-    """Return the settings that a diagnosis needs."""
-    secrets = (settings.storage.key_file, settings.certs.passphrase_file, settings.database.password_file)
-    dirs = settings.dirs
-    return Values(
-        member=settings.member.code,
-        clock_warn_seconds=settings.limits.clock_warn_seconds,
-        disk_reserve_bytes=settings.limits.disk_reserve_mib * MIB,
-        warn_days=settings.certs.warn_days,
-        checkpoint_seconds=settings.log.checkpoint_seconds,
-        certs=dirs.certs,
-        directories={"data": dirs.data, "certs": dirs.certs},
-        secrets=tuple(path for path in secrets if path is not None),
-    )
 
 
 def _mount_serve(app: typer.Typer, terminal: Terminal, opening: Opening) -> None:

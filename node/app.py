@@ -33,6 +33,7 @@ from node.audit import peer as audit_peer
 from node.audit.service import Entry, Log
 from node.batches.room import Batches
 from node.cases import peer as cases_peer
+from node.cases import telling
 from node.cases.opening import OpenedCases, open_cases
 from node.cases.receiving import message_handlers as case_handlers
 from node.cases.room import Room, item_in_force
@@ -49,9 +50,12 @@ from node.membership import service as membership
 from node.membership.catching_up import CatchUp
 from node.membership.keyring import KeyRing, open_keyring
 from node.membership.service import TrustKeeper, keep_trust
+from node.operations.service import Values
 from node.outbox.delivery import Delivery
 from node.records.connectors.builtin import builtin_ahead, builtin_registry
 from node.records.service import Registry, message_handlers
+from node.statistics.jobs import StatisticsJobs
+from node.statistics.service import Room as StatisticsRoom
 from node.storage.encryption import Vault, open_vault
 from node.storage.engine import open_engine
 from node.storage.unit_of_work import Database, Transaction
@@ -136,6 +140,22 @@ def open_node(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> N
     )
 
 
+def values_of(settings: Settings) -> Values:
+    """Return the settings that a diagnosis needs."""
+    secrets = (settings.storage.key_file, settings.certs.passphrase_file, settings.database.password_file)
+    dirs = settings.dirs
+    return Values(
+        member=settings.member.code,
+        clock_warn_seconds=settings.limits.clock_warn_seconds,
+        disk_reserve_bytes=settings.limits.disk_reserve_mib * MIB,
+        warn_days=settings.certs.warn_days,
+        checkpoint_seconds=settings.log.checkpoint_seconds,
+        certs=dirs.certs,
+        directories={"data": dirs.data, "certs": dirs.certs},
+        secrets=tuple(path for path in secrets if path is not None),
+    )
+
+
 @lru_cache(maxsize=1)
 def shared_documents() -> dict[str, tuple[str, bytes]]:
     """Return the documents that the manifest names: (name, bytes) by SHA-256 in hex."""
@@ -157,6 +177,7 @@ class Running:
     catch_up: CatchUp
     asking: Asking
     cases: OpenedCases
+    statistics: StatisticsJobs
     batches: Batches
     pipeline: Pipeline
     receiving: Receiving
@@ -247,10 +268,12 @@ async def start(node: Node, *, now: Callable[[], datetime] = utc_now) -> Running
     cases = _cases(node, keyring, keeper, asking, sending, writer)
     documents = _documents(node, keyring, keeper, now)
     pipeline = _pipeline(node, keyring, keeper, writer, learning, cases.room, now)
-    batches = _batches(node, writer, cases.room, now)
+    room = cases.room
+    statistics = StatisticsJobs(StatisticsRoom(now, partial(telling.replay, room), partial(telling.days, room)), writer)
+    batches = _batches(node, writer, room, now)
     running = Running(
-        node, keyring, keeper, writer, clients, catch_up, asking, cases, batches, pipeline, receiving, sending,
-        documents, now,
+        node, keyring, keeper, writer, clients, catch_up, asking, cases, statistics, batches, pipeline, receiving,
+        sending, documents, now,
     )  # fmt: skip
     keeper.changed.append(running.rebuild_context)
     running.rebuild_context()

@@ -10,6 +10,11 @@ from node.cases.api import CasesDoor
 from node.cases.estimates import api as estimates_api
 from node.cases.papers import print_paper
 from node.cases.service import Person
+from node.funds import api as funds_api
+from node.funds.api import FundsDoor
+from node.funds.service import Ledger
+from node.statistics import api as statistics_api
+from node.statistics.api import StatisticsDoor
 from node.transport.local import acting_by_token, token_of
 from node.transport.problems import bare_app
 from protocol.claims import VERSION
@@ -45,6 +50,10 @@ def console_app(running: Running) -> Any:
     app.include_router(cases_api.router(CasesDoor(room, database, writer, acting, prints)))
     app.include_router(estimates_api.router(running.cases.room, running.node.database, acting))
     app.include_router(batches_api.router(batches_api.BatchesDoor(running.batches, acting)))
+    node, database = running.node, running.node.database
+    app.include_router(statistics_api.router(StatisticsDoor(running.statistics.room, database, acting)))
+    ledger = Ledger(node.vault, running.now)
+    app.include_router(funds_api.router(FundsDoor(ledger, database, node.member, acting)))
     app.openapi_url = "/api/openapi.json"
     app.setup()
     return app

@@ -35,6 +35,7 @@ LEASE_SECONDS: Final = 10
 RENEW_SECONDS: Final = 3
 """Both together bound how long scheduled work stands still when its process dies: 13 s."""
 WATCH_SECONDS: Final = 1.0
+FOLDED_EVERY: Final = timedelta(seconds=20)
 TICKS_KEPT: Final = timedelta(days=1)
 
 logger = structlog.get_logger("worker")
@@ -46,7 +47,7 @@ class Job:
 
     name: str
     every: timedelta
-    run: Callable[[], Awaitable[None]]
+    run: Callable[[], Awaitable[object]]
 
 
 def jobs_of(running: Running) -> list[Job]:
@@ -82,6 +83,7 @@ def jobs_of(running: Running) -> list[Job]:
         Job("manifest.poll", timedelta(minutes=10), running.catch_up.poll_manifests),
         Job("documents.poll", timedelta(minutes=1), running.catch_up.poll_documents),
         Job("cases.times", timedelta(minutes=1), cases.count_times),
+        Job("statistics.fold", FOLDED_EVERY, running.statistics.fold),
         Job("batches.run", timedelta(seconds=5), partial(run_waiting, running.batches)),
         Job("requests.forget", timedelta(hours=1), cases.forget_requests),
         Job("bodies.forget", timedelta(minutes=1), forget_bodies),

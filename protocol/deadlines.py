@@ -202,6 +202,20 @@ def _is_paused(day: date, pauses: Sequence[Pause]) -> bool:
     return any(one.started < day and (one.ended is None or day <= one.ended) for one in pauses)
 
 
+def days_taken(received: date, ended: date, unit: str, calendars: Calendars, pauses: Sequence[Pause] = ()) -> int:
+    """Return the days that something took, counted as `due` counts them: 0 when it ended on the day of receipt.
+
+    Raises:
+        CalendarMissing: a year on the way has no calendar.
+        ValueError: the unit is no day.
+    """
+    if unit not in ("working_day", "calendar_day"):
+        raise ValueError("days are working or calendar days")
+    between = (received + timedelta(days=one) for one in range(1, (ended - received).days + 1))
+    counted = (day for day in between if not _is_paused(day, pauses))
+    return sum(unit == "calendar_day" or calendars.is_working_day(day) for day in counted)
+
+
 def due_minutes(
     received: datetime, limit: Limit, pauses: Sequence[tuple[datetime, datetime | None]] = ()
 ) -> datetime | None:

@@ -10,7 +10,7 @@ A refusal is a named, tested "no". Each class has one slug, one HTTP status, one
      │                        CertificateExpired  CertificateRevoked  BadSignature
      ├── NotThisMessage       Stale  DigestMismatch  ReplayConflict
      ├── NotAllowed           PolicyDenied  RateLimited  UnknownItem  InvalidBody  NotFound
-     │                        AttachmentMissing
+     │                        AttachmentMissing  TransferStands
      └── NotNow               ManifestBehind  StorageFull  PrintingOff  Busy  Internal
 
 `detail` says what was found and what was expected, and is safe to show to anyone: it never repeats
@@ -267,6 +267,13 @@ class EditConflict(NotAllowed):
     title_zh, title_en = "内容已被他人更改", "Somebody else has changed it meanwhile"
     next_zh = "重新打开，核对后再操作；已填写的内容没有丢失"
     next_en = "open it again, compare, and act once more; nothing typed is lost"
+
+
+class TransferStands(NotAllowed):
+    slug, status, side, retry = "transfer-stands", 409, Side.YOURS, Retry.NO
+    title_zh, title_en = "此人从该转出地的转移已在办理", "This person's transfer out of that city is carried already"
+    next_zh = "打开答复中的办件继续办理，不要重复发起；只有全国系统业务编号的，在全国系统中办理"
+    next_en = "go on with the case that is named; where only the national system carries it, go on there"
 
 
 class NotNow(Refusal):

@@ -16,6 +16,7 @@ from protocol.catalogue_legs import leg_item
 from protocol.deadlines import Calendars
 from protocol.envelope import Trust
 from protocol.errors import UnknownItem
+from protocol.procedures.engine import CaseState
 from protocol.procedures.pack import Pack, Procedure
 from protocol.procedures.rules import Rules as AmountRules
 
@@ -57,6 +58,33 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """An event of a case that was applied, for whoever counts; `before` is None at the opening.
+
+    `event` is None where only due days have moved, and `before` is `after` then.
+    """
+
+    number: str
+    seq: int
+    accepting: str
+    responsible: str
+    rules: Rules
+    event: str | None
+    at: datetime
+    data: Mapping[str, Any] = field(repr=False)
+    before: CaseState | None
+    after: CaseState
+
+
+Tell = Callable[[Transaction, Step], None]
+"""What is told of each step, in the transaction that applies it."""
+
+
+def tell_nobody(_transaction: Transaction, _step: Step) -> None:
+    """Count nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Room:
     """Everything that the verbs of this room need."""
 
@@ -73,6 +101,7 @@ class Room:
     """whether the disk reserve is untouched"""
     now: Callable[[], datetime]
     random: Callable[[int], bytes]
+    tell: Tell = tell_nobody
     behind: set[tuple[str, str]] = field(default_factory=set)
     """(case, peer) whose transcript lacks events here: looked at by `catching_up`"""
 

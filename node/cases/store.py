@@ -230,6 +230,12 @@ def open_cases(session: Session, *, after: str, limit: int) -> list[CaseRow]:
     return list(session.execute(wanted).scalars())
 
 
+def every_case(session: Session, *, after: str, limit: int) -> list[CaseRow]:
+    """Return cases by number, after one, open or not: for work on all of them, some at a time."""
+    wanted = select(CaseRow).where(col(CaseRow.number) > after).order_by(col(CaseRow.number)).limit(limit)
+    return list(session.execute(wanted).scalars())
+
+
 def request_of(session: Session, key: str) -> CaseRequest | None:
     """Return what was done under an idempotency key."""
     return session.get(CaseRequest, (shard_key(key), key))

@@ -14,7 +14,7 @@ import structlog
 from sqlmodel import Session
 
 from node.cases import store
-from node.cases.room import Room, Rules, beginning, person_of
+from node.cases.room import Room, Rules, Step, beginning, person_of
 from node.cases.tables import CaseEventRow, CaseRow
 from node.cases.timing import times_of
 from node.storage.unit_of_work import Transaction
@@ -64,8 +64,7 @@ def begin_transcript(
 ) -> Place:
     """Store a new case with its opening; return its place."""
     claims = said.message.claims
-    number = str(claims.why.case) if claims.why else ""
-    responsible = claims.aud
+    number, responsible = str(claims.why.case) if claims.why else "", claims.aud
     at = opened(said.digest)
     state = begin(
         rules.procedure,
@@ -74,7 +73,6 @@ def begin_transcript(
         side=BOTH if side == BOTH else ACCEPTING,
         **beginning(rules, opening.application, accepting=claims.iss, responsible=responsible),
     )
-    subject = room.vault.blind_index(*person_of(opening.application))
     store.add_case(
         transaction,
         {
@@ -86,7 +84,7 @@ def begin_transcript(
             "side": side,
             "seq": 0,
             "head": at.raw,
-            "subject": subject,
+            "subject": room.vault.blind_index(*person_of(opening.application)),
             "content": seal_content(room, number, opening.application),
             "catalogue": opening.versions.catalogue,
             "procedures": opening.versions.procedures,
@@ -100,6 +98,7 @@ def begin_transcript(
         },
     )
     _add_event(room, transaction, number, said, "open", at)
+    room.tell(transaction, Step(number, 0, claims.iss, responsible, rules, "open", said.at, {}, None, state))
     return Place(seq=0, head=at.head)
 
 
@@ -112,15 +111,16 @@ def append(
         InvalidTransition: it may not follow; nothing was changed.
     """
     claims = said.message.claims
-    state = follow(
-        rules.procedure, parse_state(json.loads(row.facts)), act_of(row, said, event), reviewers=rules.reviewers
-    )
+    before = parse_state(json.loads(row.facts))
+    state = follow(rules.procedure, before, act_of(row, said, event), reviewers=rules.reviewers)
     at = position(row.seq, row.head).after(said.digest)
     if is_stored:
         values = {"seq": at.seq, "head": at.raw, "waiting_seq": None, "waiting_head": None}
         store.change_event(transaction.session, row.number, said.jti, **values)
     else:
         _add_event(room, transaction, row.number, said, event.event, at)
+    sides = (row.accepting, row.responsible)
+    room.tell(transaction, Step(row.number, at.seq, *sides, rules, event.event, said.at, event.data, before, state))
     advance(room, transaction, row, rules, state, at)
     logger.debug("case.event", peer=claims.iss, size=at.seq)
     return at
@@ -142,6 +142,8 @@ def count_time(room: Room, transaction: Transaction, number: str) -> bool:
     fresh = {name: columns[name] for name in ("due_on", "statutory_due_on", "due_provisional", "due_key")}
     if fresh == {name: getattr(row, name) for name in fresh}:
         return False
+    sides = (row.accepting, row.responsible)
+    room.tell(transaction, Step(number, row.seq, *sides, rules, None, room.now(), {}, state, state))
     store.change_case(transaction.session, row, **fresh)
     return True
 

@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any, Final
 
 NAMES: Final = (
-    "exchange", "query", "log", "growth", "peer_client", "cases", "amounts", "documents", "batch", "footprint",
+    "exchange", "query", "log", "growth", "peer_client", "cases", "statistics", "amounts", "documents", "batch",
+    "footprint",
 )  # fmt: skip
 PATIENCE_SECONDS: Final = 30.0
 """How long an interrupted benchmark may take to stop its nodes and databases."""

@@ -79,6 +79,8 @@ ROOMS = {
     "documents": 3,
     "membership": 3,
     "accounts": 3,
+    "statistics": 3,
+    "funds": 3,
     "records": 4,
     "cases": 4,
     "recognition": 4,

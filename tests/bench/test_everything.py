@@ -16,7 +16,9 @@ FIGURES = {
     "growth": "growth_sqlite_ratio",
     "peer_client": "outbound_16_ratio",
     "cases": "cases_per_second_sqlite",
+    "statistics": "statistics_answer_sqlite_ms",
     "amounts": "amounts_persons_per_second",
+    "documents": "document_p50_ms",
     "batch": "batch_10000_seconds_sqlite",
     "footprint": "serve_rss_mib",
 }

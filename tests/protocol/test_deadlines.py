@@ -19,6 +19,7 @@ from protocol.deadlines import (
     Calendars,
     Limit,
     Pause,
+    days_taken,
     due,
     due_minutes,
     parse_calendar,
@@ -327,3 +328,21 @@ def test_a_calendar_has_a_size() -> None:
 def test_whatever_arrives_is_a_calendar_or_refused(data: bytes) -> None:
     with pytest.raises(CalendarInvalid):
         parse_calendar(data)
+
+
+@given(
+    st.dates(date(2024, 1, 1), date(2026, 6, 30)), st.integers(0, 30), st.sampled_from(["working_day", "calendar_day"])
+)
+def test_what_ends_on_its_due_day_has_taken_no_less_than_its_limit(received: date, value: int, unit: str) -> None:
+    last = due(received, Limit(value, unit), SHIPPED).on
+    assert last is not None
+    taken = days_taken(received, last, unit, SHIPPED)
+    assert taken == value if unit == "working_day" else taken >= value
+    assert days_taken(received, received, unit, SHIPPED) == 0
+
+
+def test_days_taken_leave_out_pauses_and_are_days() -> None:
+    pause = [Pause(date(2026, 11, 24), date(2026, 11, 26))]
+    assert days_taken(date(2026, 11, 23), date(2026, 11, 27), "working_day", SHIPPED, pause) == 2
+    with pytest.raises(ValueError, match="working or calendar"):
+        days_taken(date(2026, 11, 23), date(2026, 11, 27), "minute", SHIPPED)
