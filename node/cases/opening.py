@@ -3,17 +3,20 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
 from sqlmodel import Session
 
 from node.attachments import service as attachments
+from node.cases import telling
 from node.cases.catching_up import CaseCatchUp
+from node.cases.funding import follow_funds
 from node.cases.receiving import recipients
-from node.cases.room import Documents, Room
+from node.cases.room import Documents, Room, Step
 from node.outbox.service import Claimed, Outbox, Recipient
 from node.storage.encryption import Vault
 from node.storage.unit_of_work import Transaction
@@ -91,6 +94,7 @@ def open_cases(
         now=now,
         random=random,
     )
+    room = replace(room, tell=partial(tell_all, room))
     known.update(recipients(room))
     bringing = Bringing(writer, trust, deliver, member)
     delivery = delivering(outbox, bringing.complete)
@@ -117,6 +121,12 @@ class Bringing:
             logger.exception("attachment.lost", peer=claimed.peer)
             return False
         return await self.deliver(self.trust().manifest.members[claimed.peer], described)
+
+
+def tell_all(room: Room, transaction: Transaction, step: Step) -> None:
+    """Tell statistics and the fund ledger of a step."""
+    telling.tell(room, transaction, step)
+    follow_funds(room, transaction, step)
 
 
 def describe(session: Session, digests: Sequence[str], number: str = "") -> list[AttachmentRef]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from node.cases import store
 from node.cases.checking import check_event, check_opening
+from node.cases.funding import claim_transfers
 from node.cases.legs import tell_of_leg
 from node.cases.room import Room, local_time, person_of
 from node.cases.tables import CaseEventRow, CaseRow
@@ -27,7 +28,7 @@ from node.storage.unit_of_work import Transaction
 from protocol.bodies import Body
 from protocol.cases import CaseEvent, CaseOpen, Place, Receipt
 from protocol.envelope import Message
-from protocol.errors import InvalidBody, InvalidTransition, OutOfSequence, PolicyDenied
+from protocol.errors import InvalidBody, InvalidTransition, OutOfSequence, PolicyDenied, TransferStands
 from protocol.identifiers import InvalidIdentifier, parse_case_number
 from protocol.messages import REPLIES, format_body, parse_body
 from protocol.suites import decode, encode
@@ -83,6 +84,10 @@ def receive_open(room: Room, transaction: Transaction, message: Message, opening
     )  # fmt: skip  # 2
     check_opening(rules, opening.application, opening.attachments, today=local_time(said.at).date())  # 3
     room.attach(transaction, opening.attachments, number, message.claims.iss)  # 4
+    try:
+        claim_transfers(room, transaction, number, rules, opening.application)
+    except TransferStands as stands:
+        return refused(stands)
     place = begin_transcript(room, transaction, said, opening, rules, side=RESPONSIBLE)  # 5
     return _receipt(number, place, person=person_of(opening.application))
 

@@ -17,6 +17,7 @@ from node.attachments import service as attachments
 from node.audit.service import Entry
 from node.cases import store
 from node.cases.checking import check_event, check_opening, refuse_faults
+from node.cases.funding import check_transfers, claim_transfers
 from node.cases.legs import LETTERS, letter_faults, open_legs, state_of, tell_of_legs
 from node.cases.room import Room, Rules, local_time, person_of, rules_of
 from node.cases.saying import SALT_BYTES, STATUTORY, Doing, Person, event_of, say_event, say_open
@@ -92,6 +93,8 @@ def check_case(room: Room, session: Session, opening: Opening) -> tuple[Rules, l
         refuse_faults([Fault("to", "own", "责任城市应为另一城市", "name another city")])
     attached = room.describe(session, attachments_named(opening.application), "")
     check_opening(rules, opening.application, attached, today=local_time(room.now()).date())
+    if opening.to == room.member:
+        check_transfers(room, session, rules, opening.application)
     return rules, attached
 
 
@@ -124,6 +127,8 @@ def open_case(
         attachments=attached,
         follows=_followed(transaction.session, opening.follows),
     )
+    if opening.to == room.member:
+        claim_transfers(room, transaction, number, rules, opening.application)
     message = say_open(room, transaction, number, opening.to, body, rules, person, basis=opening.basis)  # 4
     room.attach(transaction, body.attachments, number, attachments.LOCAL)  # 5
     return _keep(room, transaction, request, digest, person, Done(number, message.claims.jti))

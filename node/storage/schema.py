@@ -20,7 +20,7 @@ from node.storage.engine import LOCK_TIMEOUT_SECONDS, WRITING
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The newest version; a test holds it against the migrations."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 LOCK_KEY: Final = 0x746F6E6762616E

@@ -199,7 +199,9 @@ def _legs(cities: Cities, number: str, item: str) -> None:
         block = seen(filling.fill_all(filling.CATALOGUE.blocks[f"fund_{name}"], full=True))
         city, ready = (OUT, "SHEET_SENT") if name == "order" else (RESPONSIBLE, "FUND_ORDERED")
         cities.until(city, leg, ready)
-        cities.do(city, leg, event, "finance", **{name: block | {amount: total}})
+        own = {"order_no": f"HB-{item}", amount: total} | ({"bank_ref": f"YH-{item}"} if name == "arrival" else {})
+        own |= {"account_fen": total, "pooled_fen": 0} if name == "order" else {}
+        cities.do(city, leg, event, "finance", **{name: block | own})
     cities.until(RESPONSIBLE, leg, "FUND_ARRIVED")
     assert cities.said(RESPONSIBLE, leg, "sheet")["sheet"] == sheet
     cities.do(RESPONSIBLE, leg, "reconcile", "finance")
@@ -227,6 +229,8 @@ def test_every_item_can_be_refused_with_reason_ground_and_remedy(cities: Cities)
             cities.do(RESPONSIBLE, number, "review", "reviewer")
         assert cities.until(ACCEPTING, number, "DECIDED")["result"] == "REJECTED"
         assert cities.said(ACCEPTING, number, "decide")["answer"] == refusal | GROUNDS
+        cities.do(ACCEPTING, number, "handover", "clerk", received_by="person", received_on="2026-11-24")
+        cities.until(RESPONSIBLE, number, "HANDED_OVER", "NOTIFIED")
 
 
 def test_nobody_acts_as_the_node_itself_and_nobody_looks_without_a_reason(cities: Cities) -> None:

@@ -10,8 +10,9 @@ import pytest
 from node.cases import service
 from node.cases.service import Opening, Person
 from node.cases.transcripts import open_content
+from node.funds import service as funds
 from node.storage.unit_of_work import Database
-from protocol.errors import InvalidBody, InvalidTransition
+from protocol.errors import EditConflict, InvalidBody, InvalidTransition, TransferStands
 from tests.networks import TestNetwork, make_network
 from tests.node.cases.two_cities import CLERK, NAMED, CaseCity, Wire, make_city, running, settle
 from tests.node.exchange.receiving import NOW
@@ -49,12 +50,14 @@ def letter(to: str, lead: str = LEAD) -> dict[str, Any]:
     return block | {"letter_no": f"LX-{lead}-{to}", "from_org": org(lead), "to_org": org(to)}
 
 
-def order(total: int) -> dict[str, Any]:
-    return filling.fill_all(filling.CATALOGUE.blocks["fund_order"], full=False) | {"total_fen": total}
+def order(total: int, number: int = 1) -> dict[str, Any]:
+    block = filling.fill_all(filling.CATALOGUE.blocks["fund_order"], full=False)
+    return block | {"order_no": f"HB-{number:04}", "total_fen": total, "account_fen": total, "pooled_fen": 0}
 
 
-def arrival(fen: int) -> dict[str, Any]:
-    return filling.fill_all(filling.CATALOGUE.blocks["fund_arrival"], full=False) | {"arrival_fen": fen}
+def arrival(fen: int, number: int = 1) -> dict[str, Any]:
+    block = filling.fill_all(filling.CATALOGUE.blocks["fund_arrival"], full=False)
+    return block | {"order_no": f"HB-{number:04}", "arrival_fen": fen}
 
 
 @pytest.fixture(scope="module")
@@ -165,8 +168,10 @@ def test_what_arrives_must_be_what_was_expected_and_nothing_is_overwritten(citie
             await do(cities, LEAD, leg, "reconcile", "finance")
         await do(cities, LEAD, leg, "mismatch", "finance", text="少到 400 元")
         assert state(cities, leg, LEAD, OUT) == "MISMATCH"
-        await do(cities, OUT, leg, "fund-order", "finance", order=order(30_000))
-        await do(cities, LEAD, leg, "arrival", "finance", arrival=arrival(30_000))
+        with pytest.raises(EditConflict):
+            await do(cities, OUT, leg, "fund-order", "finance", order=order(30_000))
+        await do(cities, OUT, leg, "fund-order", "finance", order=order(30_000, 2))
+        await do(cities, LEAD, leg, "arrival", "finance", arrival=arrival(30_000, 2))
         with pytest.raises(InvalidTransition):
             await do(cities, LEAD, leg, "reconcile", "finance")
         await do(cities, LEAD, leg, "mismatch", "finance", text="仍少 100 元，请核对信息表")
@@ -174,8 +179,33 @@ def test_what_arrives_must_be_what_was_expected_and_nothing_is_overwritten(citie
         await do(cities, OUT, leg, "review", "reviewer")
         await do(cities, LEAD, leg, "reconcile", "finance")
         assert state(cities, leg, LEAD, OUT) == "RECONCILED"
+        for city in (LEAD, OUT):  # the ledgers of both cities have followed
+            ledger = fund(cities[city], leg)
+            assert (ledger["difference_fen"], ledger["arrived_fen"], ledger["state"]) == (0, 90_000, "RECONCILED")
+            assert ledger["version"] == 2  # two sheets
         events = [event for (event,) in cities[OUT].rows(f"SELECT event FROM case_event WHERE number = '{leg}'")]  # noqa: S608
         assert (events.count("sheet"), events.count("arrival"), events.count("fund-order")) == (2, 2, 2)
+
+    play(cities, story)
+
+
+def fund(city: CaseCity, leg: str) -> dict[str, Any]:
+    with city.database.reading() as session:
+        return funds.fund_of(funds.Ledger(city.room.vault, city.room.now), session, leg)
+
+
+def test_a_transfer_that_stands_is_not_opened_a_second_time(cities: Cities) -> None:
+    async def story() -> None:
+        number = await opened(cities)
+        with pytest.raises(TransferStands) as refused:
+            await opened(cities, at=LEAD)
+        assert refused.value.facts["case"] == number
+        again = await opened(cities)  # only the lead city knows
+        assert (cities[ACCEPTING].row(again).halted, state(cities, number, LEAD)) == ("transfer-stands", "ACCEPTED")
+        assert cities[LEAD].rows(f"SELECT count(*) FROM cases WHERE number = '{again}'") == [(0,)]  # noqa: S608
+        await opened(cities, at=LEAD, outs=(OTHER_OUT,))
+        await do(cities, ACCEPTING, number, "withdraw", "clerk", reason="本人不再申请")
+        await opened(cities, at=LEAD)
 
     play(cities, story)
 

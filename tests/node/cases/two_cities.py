@@ -11,8 +11,9 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -22,6 +23,7 @@ from config.data import amounts_bytes, calendar_bytes, catalogue_bytes, procedur
 from node.audit.service import Log
 from node.cases import receiving, service
 from node.cases.documents import documents_of
+from node.cases.opening import tell_all
 from node.cases.room import Documents, Room
 from node.cases.service import Doing, Done, Opening, Person
 from node.exchange.limits import PeerLimits
@@ -229,6 +231,7 @@ def make_city(
         describe=lambda _session, _digests, _number: [], attach=lambda _tx, _refs, _number, _by: None,
         has_room=lambda: wire.has_room, now=wire.now, random=os.urandom,
     )  # fmt: skip
+    room = replace(room, tell=partial(tell_all, room))
     recipients.update(receiving.recipients(room))
     clients: Any = WireClient(code, wire)
     exchanging = Exchanging(clients, lambda: trust[0], learning, wire.now)

@@ -57,7 +57,7 @@ def test_an_empty_database_tells_what_is_pending_and_is_current_afterwards(
     empty_database_url: str, open_database: OPEN
 ) -> None:
     engine = open_database(empty_database_url).engine
-    assert status(engine) == SchemaStatus(None, HEAD, ("0001", HEAD))
+    assert status(engine) == SchemaStatus(None, HEAD, ("0001", "0002", HEAD))
     assert upgrade(engine) == SchemaStatus(HEAD, HEAD, ())
     assert status(engine) == SchemaStatus(HEAD, HEAD, ())
 
