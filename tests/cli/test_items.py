@@ -18,6 +18,8 @@ import pytest
 from node.simulation.demo import new_root
 from node.simulation.network import DemoNetwork, free_base, make_network
 from node.terminal import Terminal
+from tests.node.documents.conftest import press  # noqa: F401 - a worker, and the skip without a font
+from tests.node.documents.reading import pdfa_faults, text_of
 from tests.processes.cities import QuietOpening
 from tests.protocol import filling
 from tests.protocol.sheets import a_sheet
@@ -49,6 +51,21 @@ class Cities:
         told = json.loads(answered.read())
         connection.close()
         return answered.status, told
+
+    def paper(self, code: str, case: str, kind: str) -> str:
+        """Print a paper of a case; return its text without white space."""
+        city = self.network.city(code)
+        token = (city.home / "data" / "api.token").read_text().strip()
+        headers = {"authorization": f"Bearer {token}", "tongban-account": f"clerk-{code}:clerk"}
+        connection = http.client.HTTPConnection("127.0.0.1", city.console_port, timeout=60)
+        connection.request("POST", f"/api/v1/cases/{case}/papers/{kind}", headers=headers)
+        answered = connection.getresponse()
+        data = answered.read()
+        connection.close()
+        assert answered.status == 200, data.decode()
+        assert answered.headers["content-type"] == "application/pdf"
+        assert pdfa_faults(data) == []
+        return text_of(data)
 
     def get(self, code: str, path: str) -> Any:
         status, told = self.call(code, "officer", "GET", path)
@@ -178,7 +195,7 @@ def _from_the_form_to_the_handover(cities: Cities, item: str) -> None:
     cities.until(RESPONSIBLE, number, "HANDED_OVER", "NOTIFIED")
 
 
-def _legs(cities: Cities, number: str, item: str) -> None:
+def _legs(cities: Cities, number: str, item: str, *, order: str = "") -> None:
     """Send the letter, and take sheet and fund through the other city."""
     block = seen(filling.fill_all(filling.CATALOGUE.blocks["contact_letter"], full=True))
     letter = block | {"from_org": org(RESPONSIBLE), "to_org": org(OUT)}
@@ -199,7 +216,7 @@ def _legs(cities: Cities, number: str, item: str) -> None:
         block = seen(filling.fill_all(filling.CATALOGUE.blocks[f"fund_{name}"], full=True))
         city, ready = (OUT, "SHEET_SENT") if name == "order" else (RESPONSIBLE, "FUND_ORDERED")
         cities.until(city, leg, ready)
-        own = {"order_no": f"HB-{item}", amount: total} | ({"bank_ref": f"YH-{item}"} if name == "arrival" else {})
+        own = {"order_no": order or f"HB-{item}", amount: total, "bank_ref": f"YH-{order or item}"}
         own |= {"account_fen": total, "pooled_fen": 0} if name == "order" else {}
         cities.do(city, leg, event, "finance", **{name: block | own})
     cities.until(RESPONSIBLE, leg, "FUND_ARRIVED")
@@ -231,6 +248,42 @@ def test_every_item_can_be_refused_with_reason_ground_and_remedy(cities: Cities)
         assert cities.said(ACCEPTING, number, "decide")["answer"] == refusal | GROUNDS
         cities.do(ACCEPTING, number, "handover", "clerk", received_by="person", received_on="2026-11-24")
         cities.until(RESPONSIBLE, number, "HANDED_OVER", "NOTIFIED")
+
+
+@pytest.mark.usefixtures("press")
+def test_the_papers_of_cases_say_what_the_transcripts_say(cities: Cities) -> None:
+    number = opened(cities, "PEN-LUMPSUM", application("PEN-LUMPSUM"))
+    assert number in cities.paper(ACCEPTING, number, "acceptance-slip")
+    assert cities.call(RESPONSIBLE, "officer", "POST", f"/{number}/papers/decision")[0] == 422
+    assert cities.call(RESPONSIBLE, "officer", "POST", f"/{number}/papers/contact-letter")[0] == 404
+    assert "一次性领取个人账户储存额" in cities.paper(ACCEPTING, number, "notice")
+    cities.do(RESPONSIBLE, number, "sign")
+    cities.do(RESPONSIBLE, number, "supplement", missing=["银行账户（卡/折）"])
+    assert "社会保险经办条例第九条" in cities.paper(RESPONSIBLE, number, "missing-items")
+    cities.until(ACCEPTING, number, "SUPPLEMENT")
+    cities.do(ACCEPTING, number, "supplemented", "clerk")
+    cities.until(RESPONSIBLE, number, "IN_REVIEW")
+    amounts = {"account_balance_fen": 4_123_456, "overpaid_offset_fen": 0, "paid_fen": 4_123_456, "remedy_text": None}
+    cities.do(RESPONSIBLE, number, "decide", answer=answer("PEN-LUMPSUM") | amounts)
+    cities.do(RESPONSIBLE, number, "review", "reviewer")
+    cities.until(ACCEPTING, number, "DECIDED")
+    for city in (ACCEPTING, RESPONSIBLE):
+        told = cities.paper(city, number, "decision")
+        assert "41,234.56" in told
+        assert "肆万壹仟贰佰叁拾肆元伍角陆分" in told
+        assert "行政复议" in told
+    cities.do(ACCEPTING, number, "handover", "clerk", received_by="person", received_on="2026-11-24")
+    assert number in cities.paper(ACCEPTING, number, "handover-receipt")
+    transfer = opened(cities, "PEN-TRANSFER", application("PEN-TRANSFER"))
+    cities.do(RESPONSIBLE, transfer, "sign")
+    _legs(cities, transfer, "PEN-TRANSFER", order="HB-PAPERS")
+    (leg,) = cities.get(RESPONSIBLE, f"/{transfer}")["parts"]
+    assert "450400195708151014" in cities.paper(OUT, leg, "contact-letter")
+    sheet = cities.paper(OUT, leg, "information-sheet")
+    assert "44,972.35" in sheet
+    assert "核对相符" in sheet
+    assert "HB-PAPERS" in cities.paper(OUT, leg, "fund-notice")
+    assert cities.paper(RESPONSIBLE, leg, "contact-letter")
 
 
 def test_nobody_acts_as_the_node_itself_and_nobody_looks_without_a_reason(cities: Cities) -> None:
