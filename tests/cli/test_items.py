@@ -273,6 +273,7 @@ def test_the_papers_of_cases_say_what_the_transcripts_say(cities: Cities) -> Non
         assert "肆万壹仟贰佰叁拾肆元伍角陆分" in told
         assert "行政复议" in told
     cities.do(ACCEPTING, number, "handover", "clerk", received_by="person", received_on="2026-11-24")
+    cities.until(ACCEPTING, number, "HANDED_OVER")
     assert number in cities.paper(ACCEPTING, number, "handover-receipt")
     transfer = opened(cities, "PEN-TRANSFER", application("PEN-TRANSFER"))
     cities.do(RESPONSIBLE, transfer, "sign")
