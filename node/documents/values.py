@@ -38,6 +38,8 @@ def _day(text: str) -> str:
 
 
 Short = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_visible)]
+Seal = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_visible)]
+"""digest of what a city's own seal service made"""
 Line = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_visible)]
 Text = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_lines)]
 Number = Annotated[str, Field(pattern=r"^[0-9A-Z-]{6,40}$")]
@@ -166,7 +168,7 @@ class ContactLetter(Paper):
     ]
     operator: Short
     reviewer: Short
-    seal: Short | None = None
+    seal: Seal | None = None
     issued_on: Day
 
 
@@ -261,7 +263,7 @@ class InformationSheet(Paper):
     """what the check of the amounts said"""
     operator: Short
     reviewer: Short
-    seal: Short | None = None
+    seal: Seal | None = None
     issued_on: Day
 
 
@@ -289,7 +291,7 @@ class ContributionVoucher(Paper):
     phone: Short | None = None
     issue_date: Day
     valid_until: Day
-    seal: Short | None = None
+    seal: Seal | None = None
     status: Literal["NOT_JOINED", "JOINED"]
 
     @model_validator(mode="after")
