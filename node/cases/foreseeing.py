@@ -40,7 +40,7 @@ def _due_on(session: Session, documents: Documents, row: CaseRow, calendars: Cal
     if catalogue is None or pack is None:
         return row.due_on
     try:
-        rules = rules_of(catalogue, pack, row.item, row.leg)
+        rules = rules_of(catalogue, pack, row.item, row.leg).between(row.accepting, row.responsible)
         return times_of(rules, parse_state(json.loads(row.facts)), calendars).promised
     except CalendarMissing:
         return None

@@ -79,9 +79,8 @@ def receive_open(room: Room, transaction: Transaction, message: Message, opening
     versions = opening.versions
     rules = room.rules(
         transaction.session, item=item, catalogue=versions.catalogue, procedures=versions.procedures,
-        amounts=versions.amounts,
-        leg=opening.leg or "",
-    )  # fmt: skip  # 2
+        amounts=versions.amounts, leg=opening.leg or "",
+    ).between(message.claims.iss, room.member)  # fmt: skip  # 2
     check_opening(rules, opening.application, opening.attachments, today=local_time(said.at).date())  # 3
     room.attach(transaction, opening.attachments, number, message.claims.iss)  # 4
     try:

@@ -1,7 +1,7 @@
 """What the cases room works with, as values; made by the composition root."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
@@ -50,6 +50,14 @@ class Rules:
     """the leg of a joint application that this case is; empty for a case that a person opened"""
     amounts: AmountRules | None = None
     """under which its figures are reckoned; None for a case of a network that named none"""
+
+    def between(self, accepting: str, responsible: str) -> "Rules":
+        """Return the rules as two cities have agreed them: what they promise each other in place of the item's."""
+        agreed = self.pack.promised_between(accepting, responsible, self.item.code)
+        if not agreed:
+            return self
+        legs = {one.leg: one for one in (*self.item.promised_legs, *agreed)}
+        return replace(self, item=replace(self.item, promised_legs=tuple(legs.values())))
 
     @property
     def reviewers(self) -> int:

@@ -59,7 +59,7 @@ def say_open(
     parcel = Parcel(to, "case.open", number, format_body(body), why, person.who(), subject, begins=True)
     message = _sent(room, transaction, parcel)
     side = BOTH if to == room.member else ACCEPTING
-    begin_transcript(room, transaction, Said(message), body, rules, side=side)
+    begin_transcript(room, transaction, Said(message), body, rules.between(room.member, to), side=side)
     return message
 
 

@@ -237,7 +237,7 @@ def rules_in(room: Room, session: Session, row: CaseRow) -> Rules:
         procedures=row.procedures,
         amounts=row.amounts,
         leg=row.leg,
-    )
+    ).between(row.accepting, row.responsible)
 
 
 def add_proposal(room: Room, transaction: Transaction, number: str, said: Said, event: str) -> None:

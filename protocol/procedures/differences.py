@@ -30,6 +30,10 @@ def pack_differences(old: Pack, new: Pack) -> list[Difference]:
             found += _procedure(name, before, after)
     for name, _before, _after in _pairs(old.items, new.items):
         found.append(Difference(name, "本事项的规则有变", "the rules of this item are others"))
+    for (cities, item), before, after in _pairs(old.pairs, new.pairs):
+        told = f"{_limits(before or ())} → {_limits(after or ())}"
+        between = "–".join(sorted(cities))
+        found.append(Difference(item, f"{between} 承诺时限：{told}", f"promised between {between}: {told}"))
     if old.due_soon_working_days != new.due_soon_working_days or old.pools != new.pools:
         found.append(Difference("*", "临期天数或统筹区有变", "the days of due soon, or the pools of funds, are others"))
     return found
@@ -102,7 +106,7 @@ def _gone_or_new(at: str, is_gone: bool, zh: str, en: str) -> Difference:
     return Difference(at, f"{zh} {'取消' if is_gone else '新增'}", f"{en} is {'gone' if is_gone else 'new'}")
 
 
-def _pairs(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+def _pairs(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> Iterator[tuple[Any, Any, Any]]:
     for name in dict.fromkeys([*old, *new]):
         if old.get(name) != new.get(name):
             yield name, old.get(name), new.get(name)

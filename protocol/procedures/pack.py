@@ -12,6 +12,9 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any, Final
 
+from protocol.catalogue_values import Leg
+from protocol.deadlines import UNITS, Limit
+
 PACK_MAX_BYTES: Final = 1024 * 1024
 FIELD_TYPES: Final = frozenset({"text", "lines", "date", "choice", "division", "answer", "materials", "fen", "name"})
 OF_CATALOGUE: Final = re.compile(r"(block|blocks|answer):[a-z][a-z_]{0,63}")
@@ -181,6 +184,8 @@ class Pack:
     due_soon_working_days: int
     items: Mapping[str, Any]
     handling: Mapping[str, Handling]
+    pairs: Mapping[tuple[frozenset[str], str], tuple[Leg, ...]]
+    """what two cities have agreed to promise each other, by the cities and the item"""
     remedy: str
     """what a decision says of remedies where the answer itself does not"""
     pools: Mapping[str, str]
@@ -189,6 +194,10 @@ class Pack:
     def handling_of(self, item: str) -> Handling:
         """Return how an item is handled."""
         return self.handling.get(item, NOTHING_ELSE)
+
+    def promised_between(self, one: str, other: str, item: str) -> tuple[Leg, ...]:
+        """Return the limits that two cities promise each other for an item, in place of the catalogue's."""
+        return self.pairs.get((frozenset({one, other}), item), ())
 
     def pool_of(self, division: str) -> str:
         """Return the fund that pays for a division: that of its province, unless the pack names another."""
@@ -219,6 +228,7 @@ def parse_pack(data: bytes) -> Pack:
             handling=MappingProxyType(
                 {name: _handling(name, one, procedures) for name, one in content["items"].items()}
             ),
+            pairs=MappingProxyType(dict(_pair(number, one) for number, one in enumerate(content.get("pairs", [])))),
             remedy=str(content.get("remedy", {}).get("zh", "")),
             pools=MappingProxyType({str(one): str(pool) for one, pool in content.get("pools", {}).items()}),
         )
@@ -249,6 +259,19 @@ def _leg(item: str, name: str, content: Mapping[str, Any], procedures: Mapping[s
     _must(content["procedure"] in procedures, f"{item}: procedure of {name}")
     _must(bool(re.fullmatch(r"[A-Z_]{2,16}", name)), f"{item}: name of {name}")
     return LegRule(name, content["procedure"], content["to"], tuple(content["takes"]), content["letter"])
+
+
+def _pair(number: int, content: Mapping[str, Any]) -> tuple[tuple[frozenset[str], str], tuple[Leg, ...]]:
+    place = f"pairs/{number}"
+    cities = frozenset(content["cities"])
+    _must(
+        len(content["cities"]) == 2 and all(re.fullmatch(r"[1-9][0-9]{5}", one) for one in cities), f"{place}: cities"
+    )
+    legs = []
+    for one in content["promised"]:
+        _must(one["unit"] in UNITS and type(one["value"]) is int and 0 <= one["value"] <= 366, f"{place}: promised")
+        legs.append(Leg(str(one["leg"]), Limit(one["value"], one["unit"]), str(content["mark"])))
+    return (cities, str(content["item"])), tuple(legs)
 
 
 def _holds(content: Mapping[str, Any]) -> Holds:

@@ -15,6 +15,12 @@ from protocol.procedures.pack import parse_pack
 PACK, CATALOGUE = json.loads(procedures_bytes()), json.loads(catalogue_bytes())
 
 
+PAIR = {
+    "cities": ["442000", "520300"], "item": "PEN-TRANSFER", "mark": "D",
+    "promised": [{"leg": "OUT", "value": 1, "unit": "working_day"}],
+}  # fmt: skip
+
+
 def changed(document: Any, change: Callable[[Any], object]) -> bytes:
     copied = copy.deepcopy(document)
     change(copied)
@@ -35,6 +41,7 @@ def item(document: Any, code: str) -> Any:
         (lambda p: p["items"]["PEN-LUMPSUM"]["minimum_months"].pop(), "PEN-LUMPSUM", "rules of this item"),
         (lambda p: p["items"]["PAY-ACCOUNT"].update(procedure="UNIFORM"), "PAY-ACCOUNT", "rules of this item"),
         (lambda p: p.update(due_soon_working_days=3), "*", "due soon"),
+        (lambda p: p.update(pairs=[PAIR]), "PEN-TRANSFER", "442000–520300: – → OUT 1 working_day"),
     ],
 )
 def test_a_pack_tells_its_change_and_nothing_else(change: Any, at: str, word: str) -> None:

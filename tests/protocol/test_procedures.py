@@ -60,6 +60,20 @@ def test_every_mode_starts_somewhere_and_every_state_but_the_closed_can_be_left(
         (lambda pack: pack["procedures"]["TRANSFER"]["transitions"][0].update(part="shut"), "parts"),
         (lambda pack: pack["procedures"]["TRANSFER"]["transitions"][0].update(balance="nearly"), "balance"),
         (lambda pack: pack["items"]["PEN-TRANSFER"].update(procedure="NONE"), "procedure"),
+        (lambda pack: pack.update(pairs=[{"cities": ["442000"], "item": "X", "mark": "D", "promised": []}]), "cities"),
+        (
+            lambda pack: pack.update(
+                pairs=[
+                    {
+                        "cities": ["442000", "520300"],
+                        "item": "X",
+                        "mark": "D",
+                        "promised": [{"leg": "OUT", "value": 1, "unit": "week"}],
+                    }
+                ]
+            ),
+            "promised",
+        ),
         (lambda pack: pack["items"]["PEN-TRANSFER"]["legs"]["OUT"].update(procedure="NONE"), "procedure of OUT"),
         (
             lambda pack: pack["items"]["PEN-TRANSFER"]["legs"].update(o=pack["items"]["PEN-TRANSFER"]["legs"]["OUT"]),

@@ -11,8 +11,21 @@ from node.cases import service, viewing
 from node.cases.arithmetic import arithmetic_faults
 from node.cases.room import local_time, rules_of
 from node.cases.service import Opening, Person
+from node.cases.timing import times_of
 from protocol.errors import InvalidBody, InvalidTransition
-from tests.node.cases.two_cities import ACCEPTING, CLERK, OFFICER, RESPONSIBLE, REVIEWER, CaseCity, running, settle
+from protocol.procedures.engine import begin
+from protocol.procedures.pack import parse_pack
+from tests.node.cases.two_cities import (
+    ACCEPTING,
+    CLERK,
+    DOCUMENTS,
+    OFFICER,
+    RESPONSIBLE,
+    REVIEWER,
+    CaseCity,
+    running,
+    settle,
+)
 from tests.protocol import filling
 
 Pair = tuple[CaseCity, CaseCity]
@@ -163,3 +176,21 @@ def test_the_next_certification_is_twelve_months_after_this_one(cities: Pair) ->
                 assert [one["at"] for one in refused.value.facts["fields"]] == ["answer/next_due"]
 
     asyncio.run(story())
+
+
+def test_two_cities_may_promise_each_other_less_than_the_catalogue_does(cities: Pair) -> None:
+    pack = json.loads(DOCUMENTS["procedures"])
+    promised = [{"leg": "TOTAL", "value": 2, "unit": "working_day"}]
+    pack["pairs"] = [{"cities": [RESPONSIBLE, ACCEPTING], "item": "PEN-LUMPSUM", "mark": "D", "promised": promised}]
+    with cities[0].database.reading() as session:
+        documents = cities[0].room.documents
+        catalogue, calendars = documents.catalogue_in_force(session), documents.calendars(session)
+    rules = rules_of(catalogue, parse_pack(json.dumps(pack).encode()), "PEN-LUMPSUM")
+    state = begin(rules.procedure, at=cities[0].wire.now(), officer="o")
+    for one, other, due in (
+        (ACCEPTING, RESPONSIBLE, "2026-11-26"),
+        (RESPONSIBLE, ACCEPTING, "2026-11-26"),
+        (ACCEPTING, "520300", "2026-12-01"),
+    ):
+        times = times_of(rules.between(one, other), state, calendars)
+        assert (str(times.promised), str(times.statutory)) == (due, "2026-12-22")
