@@ -288,7 +288,7 @@ def test_the_papers_of_cases_say_what_the_transcripts_say(cities: Cities) -> Non
 
 
 def test_nobody_acts_as_the_node_itself_and_nobody_looks_without_a_reason(cities: Cities) -> None:
-    number = opened(cities, "PEN-TRANSFER", application("PEN-TRANSFER"))
+    number = opened(cities, "PEN-BRIDGE", application("PEN-BRIDGE"))
     forged = {"event": "leg-opened", "data": {"part": "KS442000202611240000019", "to": OUT}}
     assert cities.call(RESPONSIBLE, "system", "POST", f"/{number}/events", forged)[0] == 403
     assert cities.call(RESPONSIBLE, "officer", "POST", f"/{number}/events", forged)[0] == 409
