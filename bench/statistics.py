@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI
-from sqlmodel import SQLModel
 from starlette.testclient import TestClient
 
 from bench.measuring import Figures, Options, Tell, main
@@ -48,7 +47,6 @@ PEERS: Final = tuple(str(code) for code in range(440_101, 440_116))
 OWN: Final = "442000"
 REASONS: Final = ("NO_RELATION", "ARREARS", "IN_PAY", "ID_MISMATCH", "OTHER")
 REPEATED: Final = 7
-TABLES: Final = [one for one in SQLModel.metadata.sorted_tables if one.name.startswith("statistics_")]
 
 
 def run(options: Options, figures: Figures, tell: Tell) -> None:
@@ -87,7 +85,6 @@ def _database(kind: str) -> Iterator[Database | None]:
                 return
             url = stack.enter_context(running_postgresql(binaries)).url("migrated")
         engine = open_engine(migrate(url))
-        SQLModel.metadata.create_all(engine, tables=TABLES)
         stack.callback(engine.dispose)
         yield Database(engine, lambda _session, _pending: None)
 

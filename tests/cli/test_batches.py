@@ -17,7 +17,7 @@ from node.simulation.demo import new_root
 from node.simulation.network import DemoNetwork, free_base, make_network
 from node.terminal import Terminal
 from tests.cli.test_cases import OURS, THEIRS, Cities
-from tests.node.batches.cities import ITEM, LAYOUT, a_file, changed, good_rows, make_tables
+from tests.node.batches.cities import ITEM, LAYOUT, a_file, changed, good_rows
 from tests.processes.cities import QuietOpening, eventually
 
 CLERK = "clerk-450400:clerk"
@@ -32,7 +32,6 @@ def cities() -> Iterator[Cities]:
     network = DemoNetwork(make_network(root, members, free_base(30_000, 2), network="cli-batches", opening=opening))
     try:
         for city in network.cities:
-            make_tables(opening.at(city.home).engine())
             network.start(city.code)
         for city in network.cities:
             network.wait(city.code)

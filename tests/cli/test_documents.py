@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlmodel import SQLModel
 
 from node.documents.press import Press
-from node.documents.tables import Document
 from node.simulation.demo import new_root
 from node.simulation.network import DemoNetwork, free_base, make_network
-from node.storage.engine import open_engine
 from node.terminal import Terminal
 from tests.node.documents.conftest import NO_FONT
 from tests.node.documents.papers import CASE, PAPERS
@@ -53,10 +50,6 @@ def cities() -> Iterator[Cities]:
     root = new_root()
     network = DemoNetwork(make_network(root, members, free_base(29_500, 2), network="cli-papers", opening=opening))
     try:
-        for city in network.cities:
-            engine = open_engine(f"sqlite:///{city.home / 'data' / 'tongban.db'}")
-            SQLModel.metadata.create_all(engine, tables=[SQLModel.metadata.tables[Document.__tablename__]])
-            engine.dispose()
         yield Cities(network, root)
     finally:
         opening.close()

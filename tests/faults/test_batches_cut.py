@@ -15,7 +15,7 @@ import pytest
 from node.batches.running import GROUP
 from node.simulation.batches import batch_of
 from tests.faults.processes import environment_of, rows
-from tests.node.batches.cities import ITEM, LAYOUT, make_tables
+from tests.node.batches.cities import ITEM, LAYOUT
 from tests.processes.cities import RunningNetwork, running_network
 
 OURS, THEIRS = "450400", "442000"
@@ -30,7 +30,6 @@ def city(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     pattern = "" if is_sqlite else str(request.getfixturevalue("postgresql").pattern(CITIES))
     root = tmp_path_factory.mktemp("batches")
     with running_network(root, CITIES, database=pattern, start=False, with_people=False) as made:
-        make_tables(made.node(OURS).database.engine)
         yield made
 
 

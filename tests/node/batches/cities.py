@@ -5,14 +5,10 @@ from datetime import date
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine
-from sqlmodel import SQLModel
-
 from config.data import catalogue_bytes
 from node.batches import service
 from node.batches.columns import Layout, Path, layout_of
 from node.batches.room import Batches, HandedIn
-from node.batches.tables import Batch, BatchFile, BatchOpening, BatchRow
 from node.cases.room import item_in_force
 from node.cases.service import check_case, open_case
 from node.simulation.batches import applications, flat_row, workbook_of
@@ -45,16 +41,8 @@ def a_file(rows: list[Row], layout: Layout = LAYOUT) -> bytes:
     return workbook_of(layout, rows)
 
 
-def make_tables(engine: Engine) -> None:
-    """Make the tables of this room where the migrations do not know them yet."""
-    mine = {one.__tablename__ for one in (Batch, BatchFile, BatchRow, BatchOpening)}
-    tables = [table for table in SQLModel.metadata.sorted_tables if table.name in mine]
-    SQLModel.metadata.create_all(engine, tables=tables)
-
-
 def batches_of(city: CaseCity) -> Batches:
     """Return the batches room of a city."""
-    make_tables(city.database.engine)
     room = city.room
     opening = (partial(item_in_force, room), partial(check_case, room), partial(open_case, room))
     return Batches(city.room.vault, city.writer, *opening, city.room.now)

@@ -7,14 +7,12 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlmodel import SQLModel
 
 from config.data import catalogue_bytes, procedures_bytes
 from node.cases import store, telling, transcripts
 from node.cases.room import Step, rules_of
 from node.statistics import service
 from node.statistics.service import Asked, Part
-from node.statistics.tables import CountRow  # noqa: F401 - it fills the metadata
 from node.storage.unit_of_work import Transaction
 from protocol.catalogue import parse_catalogue
 from protocol.deadlines import Calendars
@@ -33,9 +31,7 @@ REJECTED = {
 
 @pytest.fixture
 def telling_cities(cities: Pair) -> Pair:
-    tables = [one for one in SQLModel.metadata.sorted_tables if one.name.startswith("statistics_")]
     for city in cities:
-        SQLModel.metadata.create_all(city.database.engine, tables=tables)
         object.__setattr__(city.room, "tell", partial(telling.tell, replace(city.room)))
     return cities
 

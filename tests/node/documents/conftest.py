@@ -5,10 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlmodel import SQLModel
 
 from node.documents.press import Press
-from node.documents.tables import Document
 from node.storage.unit_of_work import Database
 from tests.node.documents.rooms import LOG, Room
 
@@ -45,5 +43,4 @@ def small(open_database: Callable[..., Database], sqlite_url: str, press: Press,
 
 
 def _room(database: Database, press: Press, folder: Path) -> Room:
-    SQLModel.metadata.create_all(database.engine, tables=[SQLModel.metadata.tables[Document.__tablename__]])
     return Room(database, press, folder / "documents")

@@ -9,16 +9,15 @@ from typing import Any
 import pytest
 import typer
 from fastapi import FastAPI
-from sqlmodel import SQLModel
 from typer.testing import CliRunner, Result
 
 from node.funds import commands, service
 from node.funds.api import FundsDoor, router
 from node.funds.service import Ledger
+from node.storage.schema import upgrade
 from node.storage.unit_of_work import Database
 from node.terminal import Terminal
 from node.transport.problems import bare_app
-from tests.node.funds.conftest import TABLES
 from tests.node.funds.money import ACCOUNT, LEG, PAYEE, PAYER, arrival, instruction, order
 from tests.node.transport.asking import asked
 
@@ -31,7 +30,7 @@ class Desk:
 
     def __init__(self, member: str, database: Database, ledger: Ledger) -> None:
         self.member, self.database, self.ledger = member, database, ledger
-        SQLModel.metadata.create_all(database.engine, tables=TABLES)
+        upgrade(database.engine)
         database.write(lambda tx: service.instruct(ledger, tx, instruction()))
         database.write(lambda tx: service.ordered(ledger, tx, order()))
 

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlmodel import SQLModel
 
 from node.funds import service
 from node.funds.service import Ledger
 from node.funds.statement import Statement, as_csv, compare, digest_of, parse_statement
+from node.storage.schema import upgrade
 from node.storage.unit_of_work import Database, Transaction
 from protocol.errors import InvalidBody, TooLarge
-from tests.node.funds.conftest import TABLES
 from tests.node.funds.money import LEG, PAYEE, PAYER, arrival, instruction, order
 
 BACK = {"payer": PAYEE, "payee": PAYER, "number": "KS442000202412120000011"}
@@ -49,7 +48,7 @@ def made(database: Database, own: str = PAYER, peer: str = PAYEE, month: str = "
 def theirs(open_database: Callable[..., Database], tmp_path: Path) -> Database:
     """The other city's ledger, on SQLite."""
     opened = open_database(f"sqlite:///{tmp_path / 'theirs.db'}")
-    SQLModel.metadata.create_all(opened.engine, tables=TABLES)
+    upgrade(opened.engine)
     return opened
 
 

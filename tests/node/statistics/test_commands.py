@@ -10,18 +10,17 @@ from typing import Any
 import pytest
 import typer
 from fastapi import FastAPI
-from sqlmodel import SQLModel
 from typer.testing import CliRunner, Result
 
 from node.statistics import commands, service
 from node.statistics.api import StatisticsDoor, router
 from node.statistics.jobs import StatisticsJobs
 from node.statistics.service import Part, Room, Running, Told
+from node.storage.schema import upgrade
 from node.storage.unit_of_work import Database
 from node.storage.writer import Writer
 from node.terminal import Terminal
 from node.transport.problems import bare_app
-from tests.node.statistics.conftest import TABLES
 from tests.node.transport.asking import asked
 
 NOW = datetime(2026, 1, 12, 2, 0, tzinfo=UTC)
@@ -38,7 +37,7 @@ LIFE = (
 @pytest.fixture
 def database(open_database: Callable[..., Database], sqlite_url: str) -> Database:
     opened = open_database(sqlite_url)
-    SQLModel.metadata.create_all(opened.engine, tables=TABLES)
+    upgrade(opened.engine)
     for told in LIFE:
         opened.write(lambda tx, one=told: service.tell(tx, one))  # type: ignore[misc]
     return opened
