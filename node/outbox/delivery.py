@@ -44,7 +44,7 @@ from protocol.messages import REPLY_OF
 BATCH: Final = 64
 PER_PEER: Final = 16
 """messages to one peer at a time: with those that wait for a turn, questions still find a place in the client's lane"""
-SHARE: Final = 4
+SHARE: Final = 3
 """the same while messages went to another peer within `SHARING_SECONDS`: a backlog must not make them wait"""
 SHARING_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 0.25
