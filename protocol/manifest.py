@@ -188,11 +188,11 @@ def sign(data: bytes, key: Ed25519PrivateKey, *, previous: Manifest | None = Non
         ManifestRefused: the data cannot be read, or neither version lists this key.
     """
     metadata = _read(data)
-    key_id = SSlibKey.from_crypto(key.public_key()).keyid
-    listed = metadata.signed.keys.get(key_id) or (previous._root.keys.get(key_id) if previous else None)
-    if not isinstance(listed, SSlibKey):
+    own = SSlibKey.from_crypto(key.public_key())
+    listed = metadata.signed.keys.get(own.keyid) or (previous._root.keys.get(own.keyid) if previous else None)
+    if not isinstance(listed, SSlibKey) or listed.keyval != own.keyval:
         raise ManifestRefused("this key is not a governance key of the manifest, nor of the one before")
-    metadata.sign(CryptoSigner(key, listed), append=True)
+    metadata.sign(CryptoSigner(key, own), append=True)
     return metadata.to_bytes()
 
 

@@ -238,6 +238,15 @@ json_values: st.SearchStrategy[Any] = (
 )
 
 
+@pytest.mark.parametrize("public", ["", "0", "zz", "00" * 32, 7, None])
+def test_nobody_signs_what_lists_another_key_under_the_own_number(public: Any) -> None:
+    changed = json.loads(SECOND)
+    for listed in changed["signed"]["keys"].values():
+        listed["keyval"]["public"] = public
+    with pytest.raises(ManifestRefused):
+        sign(json.dumps(changed).encode(), MAINS[0])
+
+
 @given(st.data())
 def test_any_other_value_ends_in_a_manifest_or_in_a_named_refusal(data: st.DataObject) -> None:
     def change(signed: dict[str, Any]) -> None:

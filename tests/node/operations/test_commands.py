@@ -111,7 +111,12 @@ def test_an_empty_database_is_upgraded_only_when_that_is_asked_for(desk: Desk, t
     assert "CREATE TABLE" in desk.run("db", "upgrade", "--sql").stdout
     assert desk.data("db", "upgrade", "--dry-run")["pending"][-1] == HEAD
     assert status(desk.database).current is None
-    assert desk.data("db", "upgrade") == {"current": HEAD, "head": HEAD, "pending": [], "applied": ["0001", HEAD]}
+    assert desk.data("db", "upgrade") == {
+        "current": HEAD,
+        "head": HEAD,
+        "pending": [],
+        "applied": ["0001", "0002", HEAD],
+    }
     assert desk.data("db", "upgrade")["applied"] == []
     assert desk.run("db", "upgrade", "--sql").stdout == ""
     desk.database.dispose()
