@@ -32,6 +32,19 @@ class Casework:
         """Return today."""
         return local_time(self.telling.opening.now()).date().isoformat()
 
+    def taken(self, city: str, person: dict[str, str], materials: dict[str, str]) -> dict[str, Any]:
+        """Return what a clerk takes in for every item: person, materials seen in the original, identity checked."""
+        return {
+            "person": person,
+            "material": [
+                {"material_code": code, "name": name, "form": "original_seen", "digest": SEEN}
+                for code, name in materials.items()
+            ],
+            "verification": {
+                "method": "counter_card_read", "verified_at": self.moment(), "operator": f"clerk-{city}",
+            },
+        }  # fmt: skip
+
     async def open(self, city: str, item: str, to: str, application: dict[str, Any]) -> str:
         """Let a clerk open a case; return its number."""
         running, person = self.nodes[city], self._person(city, "clerk")

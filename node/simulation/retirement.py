@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from node.simulation.casework import SEEN, Casework, casework, yuan
+from node.simulation.casework import Casework, casework, yuan
 from node.simulation.telling import ASKED, ASKING, Telling, expect
 
 ITEM: Final = "PEN-RETIRE"
@@ -69,14 +69,7 @@ class Retiring:
     def _application(self) -> dict[str, Any]:
         names = {"ID_CARD": "居民身份证", "BANK_ACCOUNT": "银行卡"}
         return {
-            "person": PERSON,
-            "material": [
-                {"material_code": code, "name": name, "form": "original_seen", "digest": SEEN}
-                for code, name in names.items()
-            ],
-            "verification": {
-                "method": "counter_card_read", "verified_at": self.work.moment(), "operator": f"clerk-{ASKING}",
-            },
+            **self.work.taken(ASKING, PERSON, names),
             "retire_kind": "NORMAL", "planned_retire_month": self.work.today()[:7].replace("-", ""),
             "sub_matters": list(SUB_MATTERS),
             "account": {

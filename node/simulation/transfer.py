@@ -7,7 +7,7 @@ is refused with the line and the rule. No money moves here: order, arrival and r
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from node.simulation.casework import SEEN, Casework, casework, yuan
+from node.simulation.casework import Casework, casework, yuan
 from node.simulation.telling import ASKED, STOPPED, Telling, expect
 from protocol.procedures.months import month_of, month_text
 from protocol.procedures.rules import Rules
@@ -131,14 +131,7 @@ class Transferring:
     def _application(self) -> dict[str, Any]:
         names = {"ID_CARD": "居民身份证", "TRANSFER_FORM": "转移接续申请表"}
         return {
-            "person": PERSON,
-            "material": [
-                {"material_code": code, "name": name, "form": "original_seen", "digest": SEEN}
-                for code, name in names.items()
-            ],
-            "verification": {
-                "method": "counter_card_read", "verified_at": self.work.moment(), "operator": f"clerk-{LEAD}",
-            },
+            **self.work.taken(LEAD, PERSON, names),
             "transfer_in_org": _org(LEAD), "transfer_out_orgs": [_org(OUT)], "transfer_kind": "GENERAL",
             "in_insured_since": "202401", "hukou_division": LEAD,
         }  # fmt: skip

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy import text
 
 from node.cases import service
 from node.cases.service import Opening
-from node.outbox.service import LEASE, Parcel, Settled
+from node.outbox.service import LEASE, Parcel, Settled, list_messages
 from node.transport.client import NoAnswer
 from protocol.claims import Why
 from protocol.envelope import RawMessage, RawReply
@@ -216,3 +217,30 @@ def test_what_expired_and_was_always_answered_is_dead(cities: Pair) -> None:
     asyncio.run(play())
     assert accepting.rows("SELECT state, slug FROM outbox") == [("dead", "stale")]
     assert responsible.rows("SELECT count(*) FROM cases") == [(0,)]
+
+
+def test_a_busy_peer_is_tried_again_when_it_says(cities: Pair) -> None:
+    """`Retry-After` of a signed refusal is honoured to the second; the message waits, and is not dead."""
+    city, told = cities[0], list[int]()
+
+    async def busy(_source: str, _target: str, _raw: RawMessage, deliver: Deliver) -> RawReply:
+        answer = await deliver()
+        told.append(answer.status)
+        return replace(answer, retry_after_seconds=120)
+
+    opened(city)
+    city.wire.between, city.wire.has_room = busy, False
+
+    async def play() -> None:
+        async with running(*cities):
+            async with asyncio.timeout(10):
+                while not city.rows("SELECT attempts FROM outbox")[0][0]:
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(play())
+    with city.database.reading() as session:
+        (line,), _more = list_messages(session, peer=None, state=None, after=None, limit=5)
+    pause = datetime.fromisoformat(line["next_at"]) - city.wire.now()
+    assert told == [507]
+    assert (line["state"], line["slug"]) == ("waiting", "storage-full")
+    assert 115 <= pause.total_seconds() <= 121
